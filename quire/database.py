@@ -1,0 +1,68 @@
+"""Transactions on Postgres, each under one of two roles.
+
+A tenant's transaction runs as `quire_api`, where row-level security shows that tenant's rows alone: the second
+wall behind the tenant predicate of every query. A service's runs as `quire_service`, which sees all.
+Both roles are made by the migrations; the login of the URL must be a member of them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+# An idle reader's old snapshot makes claims slow; a lock waited for too long is better refused.
+TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+
+AS_ROLE = text("SELECT set_config('role', :role, true), set_config('quire.tenant', :tenant, true)")
+
+
+class Database:
+    """The connections of one process. Transactions belong to use cases: begin one, do the work, leave."""
+
+    def __init__(self, url: str, *, name: str, pool_size: int = 5, connect_timeout: int = 5) -> None:
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=5,
+            connect_args={
+                "application_name": name,
+                "options": TIMEOUTS,
+                "connect_timeout": connect_timeout,
+                # A cut cable must not hold a heartbeat for the kernel's quarter of an hour.
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 10_000,
+            },
+        )
+
+    @contextmanager
+    def tenant(self, tenant_id: UUID) -> Iterator[Session]:
+        """One transaction that sees this tenant's rows only."""
+        with self._begin("quire_api", str(tenant_id)) as session:
+            yield session
+
+    @contextmanager
+    def visitor(self) -> Iterator[Session]:
+        """One transaction before the tenant is known: it sees no tenant's rows, and may look up a key."""
+        with self._begin("quire_api") as session:
+            yield session
+
+    @contextmanager
+    def service(self) -> Iterator[Session]:
+        """One transaction of a worker, a scheduler or the operator."""
+        with self._begin("quire_service") as session:
+            yield session
+
+    @contextmanager
+    def _begin(self, role: str, tenant: str = "") -> Iterator[Session]:
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            session.execute(AS_ROLE, {"role": role, "tenant": tenant})
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,38 @@
+"""Identifiers: UUIDv7 (RFC 9562), so that ids sort by time, shown with a prefix that says what they name."""
+
+import secrets
+import time
+import uuid
+from datetime import datetime
+
+JOB, TENANT, KEY = "job", "ten", "key"
+
+
+def new_id() -> uuid.UUID:
+    """Return a UUIDv7: 48 bits of milliseconds since 1970, the rest random."""
+    return _uuid7(time.time_ns() // 1_000_000, secrets.randbits(74))
+
+
+def first_id_at(moment: datetime) -> uuid.UUID:
+    """Return the least UUIDv7 of a moment, which is a bound between ids made before and after it."""
+    return _uuid7(int(moment.timestamp() * 1000), 0)
+
+
+def show(prefix: str, value: uuid.UUID) -> str:
+    return f"{prefix}_{value.hex}"
+
+
+def parse(prefix: str, text: str) -> uuid.UUID | None:
+    """Read what `show` wrote; None if it is anything else."""
+    head, _, tail = text.partition("_")
+    if head != prefix or len(tail) != 32:
+        return None
+    try:
+        return uuid.UUID(hex=tail)
+    except ValueError:
+        return None
+
+
+def _uuid7(milliseconds: int, random: int) -> uuid.UUID:
+    high, low = random >> 62, random & ((1 << 62) - 1)
+    return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)

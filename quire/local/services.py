@@ -1,0 +1,104 @@
+"""How each service is run: its command line and what its environment adds."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from signal import Signals
+
+from quire.settings import REPOSITORY, Settings
+from quire.supervisor import Child
+
+SPARE_THREADS = 32  # of the API, beside those that may be waiting
+SPARE_TASKS = 4  # of a worker, beside its slots
+API_GRACE = 5  # seconds for requests in progress
+API_STAGE, WORKER_STAGE, SCHEDULER_STAGE = 2, 3, 4  # the servers are 0 and 1
+
+Environment = Mapping[str, str]
+
+
+def migrate(environment: Environment) -> Child:
+    return _child("migrate", "alembic", "upgrade", "head", environment=environment)
+
+
+def api(settings: Settings, environment: Environment, listener: int) -> Child:
+    """The API on a listening socket, which outlives its restarts: requests wait rather than being refused."""
+    return _child(
+        "api",
+        "gunicorn",
+        "api.wsgi:app",
+        f"--bind=fd://{listener}",
+        "--worker-class=gthread",
+        "--workers=1",
+        f"--threads={settings.max_waiters + SPARE_THREADS}",
+        f"--graceful-timeout={API_GRACE}",
+        "--no-control-socket",
+        environment=environment,
+        inherit=(listener,),
+        stage=API_STAGE,
+        grace=API_GRACE + 2,
+    )
+
+
+def workers(settings: Settings, environment: Environment, each: int) -> Iterator[Child]:
+    """`each` workers for each model."""
+    models = [model for model in settings.models for _ in range(each)]
+    for number, model in enumerate(models, start=1):
+        yield _child(
+            f"worker-{number}",
+            "celery",
+            "--app=worker.app:app",
+            "--no-color",
+            "--quiet",  # no banner
+            "worker",
+            f"--hostname=worker-{number}@%h",
+            "--pool=threads",
+            f"--concurrency={settings.slots + SPARE_TASKS}",
+            f"--queues=quire.{model}",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "--loglevel=INFO",
+            environment={**_shared_cores(len(models), environment), "QUIRE_WORKER_MODEL": model},
+            stage=WORKER_STAGE,
+            grace=settings.drain_seconds + 10,
+        )
+
+
+def scheduler(environment: Environment) -> Child:
+    return _child("scheduler", "scheduler.main", environment=environment, stage=SCHEDULER_STAGE)
+
+
+def _shared_cores(workers_here: int, environment: Environment) -> Environment:
+    """Keeps busy processes on one machine from standing in each other's way, where the user has not chosen.
+
+    OpenMP threads that spin at barriers collapse as soon as another process wants the core (405 to 52 tokens/s);
+    short spinning keeps four fifths of the idle speed and nine tenths of the best speed beside load.
+    """
+    chosen: dict[str, str] = {}
+    if "OMP_WAIT_POLICY" not in environment:  # which a spin count would overrule
+        chosen["GOMP_SPINCOUNT"] = "1000"
+    if workers_here > 1:
+        chosen["QUIRE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers_here))
+    return {**chosen, **environment}
+
+
+def _child(
+    name: str,
+    module: str,
+    *arguments: str,
+    environment: Environment,
+    inherit: tuple[int, ...] = (),
+    stage: int = 0,
+    grace: float = 10.0,
+) -> Child:
+    return Child(
+        name,
+        [sys.executable, "-m", module, *arguments],
+        env={"PYTHONUNBUFFERED": "1", **environment},
+        cwd=REPOSITORY,
+        inherit=inherit,
+        stage=stage,
+        grace=grace,
+        orphan_signal=Signals.SIGKILL,  # nothing they hold is lost: Postgres is the truth
+        echo=True,
+    )

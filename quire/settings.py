@@ -1,0 +1,90 @@
+"""Every setting of every service, read from `QUIRE_*` variables by the composition roots and nowhere else."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What an operator may choose. Seconds and tokens unless a name says otherwise.
+
+    Raises:
+        pydantic.ValidationError: a variable is missing or outside its range; the error names it.
+
+    """
+
+    model_config = SettingsConfigDict(env_prefix="QUIRE_", frozen=True, extra="ignore")
+
+    # Where the two servers are. Postgres is the truth; Redis carries wake-ups only.
+    database_url: SecretStr
+    redis_url: SecretStr
+
+    # The key ring for data at rest, newest first: "2026b:<base64>,2026a:<base64>", 32 bytes each.
+    # There is no default: a service without a key refuses to start.
+    master_keys: SecretStr
+    # Opens the tenant and key routes. Unset: those routes answer 403.
+    admin_token: SecretStr | None = None
+
+    # Models: "name=folder-or-hub-id", comma-separated; the first is the default of a job without a model.
+    models: Annotated[dict[str, str], NoDecode] = Field(default={"quire-verse": "checkpoints/quire-verse"})
+
+    # The API.
+    max_body_bytes: int = Field(default=1_000_000, ge=1_000)
+    max_waiters: int = Field(default=128, ge=0)  # long polls a process holds open at once
+    max_wait_seconds: float = Field(default=60.0, ge=0)
+    idempotency_hours: int = Field(default=24, ge=1)
+
+    # A worker.
+    worker_model: str | None = None  # default: the first of `models`
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 …
+    slots: int = Field(default=32, ge=1, le=1024)  # sequences decoded together
+    threads: int | None = Field(default=None, ge=1)  # CPU threads of the engine; default: all cores
+    flush_seconds: float = Field(default=1.0, gt=0)  # how often running text is committed
+    lease_seconds: float = Field(default=10.0, ge=1)
+    heartbeat_seconds: float = Field(default=1.0, gt=0)
+    idle_look_seconds: float = Field(default=1.0, gt=0)
+    drain_seconds: float = Field(default=5.0, ge=0)
+    max_attempts: int = Field(default=3, ge=2)
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)  # worker and scheduler; unset: no listener
+
+    # The scheduler.
+    tick_seconds: float = Field(default=0.25, gt=0)
+    retention_days: int | None = Field(default=None, ge=1)  # finished jobs are kept for ever unless set
+
+    log_level: str = "INFO"
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _parse_models(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        if not pairs or any(not (name.strip() and source.strip()) for name, _, source in pairs):
+            raise ValueError('expected "name=folder-or-hub-id", comma-separated')
+        return {name.strip(): source.strip() for name, _, source in pairs}
+
+    @property
+    def default_model(self) -> str:
+        return next(iter(self.models))
+
+    @property
+    def served_model(self) -> tuple[str, str]:
+        """Name and source of the one model that a worker process serves."""
+        name = self.worker_model or self.default_model
+        if name not in self.models:
+            raise ValueError(f"QUIRE_WORKER_MODEL={name} is not in QUIRE_MODELS ({', '.join(self.models)})")
+        return name, self.models[name]
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL with the driver named, whichever of the usual spellings was given."""
+        url = self.database_url.get_secret_value()
+        for prefix in ("postgres://", "postgresql://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
+
+
+REPOSITORY = Path(__file__).resolve().parent.parent

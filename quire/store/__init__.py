@@ -1,0 +1,13 @@
+"""The tables, one file for each aggregate, and their queries."""
+
+from quire.store.base import Base
+from quire.store.chunk import Chunk
+from quire.store.idempotency import IdempotencyKey
+from quire.store.job import Job
+from quire.store.lane import Lane
+from quire.store.ledger import Entry
+from quire.store.model import Model
+from quire.store.tenant import ApiKey, Tenant
+from quire.store.worker import Worker
+
+__all__ = ["ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Tenant", "Worker"]

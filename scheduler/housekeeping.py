@@ -1,0 +1,49 @@
+"""What keeps the tables small and their keys fresh."""
+
+from datetime import timedelta
+
+from sqlalchemy import delete, select
+
+from quire.crypto import KeyRing
+from quire.database import Database
+from quire.store import Chunk, Job, chunk, idempotency
+from quire.store.base import now
+from quire.store.tenant import not_on_master_key
+
+BATCH = 500
+WEEKS_AHEAD = 2
+
+
+def make_partitions(database: Database) -> int:
+    """Make this week's partition of the text log and the next ones."""
+    with database.service() as session:
+        today = now(session)
+        return sum(
+            chunk.make_partition(session, today + week * chunk.PARTITION) for week in range(WEEKS_AHEAD + 1)
+        )
+
+
+def forget_idempotency_keys(database: Database, hours: int) -> int:
+    with database.service() as session:
+        return idempotency.prune(session, hours)
+
+
+def forget_jobs(database: Database, days: int) -> int:
+    """Delete jobs that finished more than so many days ago, with their texts."""
+    with database.service() as session:
+        limit = now(session) - timedelta(days=days)
+        old = select(Job.id).where(Job.finished_at < limit).order_by(Job.finished_at).limit(BATCH)
+        jobs = list(session.scalars(old.with_for_update(skip_locked=True)))
+        session.execute(delete(Chunk).where(Chunk.job_id.in_(jobs)))
+        session.execute(delete(Job).where(Job.id.in_(jobs)))
+        return len(jobs)
+
+
+def rewrap_data_keys(database: Database, ring: KeyRing) -> int:
+    """Wrap tenants' data keys under the newest master key, so that the older may be retired."""
+    with database.service() as session:
+        tenants = not_on_master_key(session, ring.active, BATCH)
+        for tenant in tenants:
+            wrapped = ring.rewrap(tenant.wrapped_key, tenant.id)
+            tenant.master_key, tenant.data_key = wrapped.master, wrapped.sealed
+        return len(tenants)

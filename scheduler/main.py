@@ -1,0 +1,65 @@
+"""The scheduler's composition root: `python -m scheduler.main`."""
+
+import signal
+import threading
+from collections.abc import Callable
+
+from redis import Redis
+from sqlalchemy.orm import Session
+
+from quire import jobs
+from quire.crypto import KeyRing
+from quire.database import Database
+from quire.queue import celery_app
+from quire.settings import Settings
+from quire.telemetry import configure_logging, serve_metrics
+from scheduler import compaction, housekeeping, tokens
+from scheduler.loop import Duty, Loop
+from scheduler.reaper import Reaper
+
+
+def duties(settings: Settings, database: Database) -> list[Duty]:
+    """All there is to do, and how often."""
+    redis_url = settings.redis_url.get_secret_value()
+    client = Redis.from_url(redis_url, socket_timeout=2, socket_connect_timeout=1)
+    app = celery_app(redis_url)
+    ring = KeyRing.parse(settings.master_keys.get_secret_value())
+    reaper = Reaper(database, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+    hour = 3600.0
+    due = [
+        Duty("release", settings.tick_seconds, lambda: in_one(database, jobs.release_due)),
+        Duty("expire", settings.tick_seconds, lambda: in_one(database, jobs.expire_overdue)),
+        Duty("reap", settings.tick_seconds, reaper.run),
+        Duty("top_up", settings.tick_seconds, lambda: tokens.top_up(database, client, app)),
+        Duty("compact", 1.0, lambda: compaction.compact(database, ring)),
+        Duty("partitions", hour, lambda: housekeeping.make_partitions(database)),
+        Duty("rewrap", 60.0, lambda: housekeeping.rewrap_data_keys(database, ring)),
+        Duty(
+            "idempotency", hour, lambda: housekeeping.forget_idempotency_keys(database, settings.idempotency_hours)
+        ),
+    ]
+    if (days := settings.retention_days) is not None:
+        due.append(Duty("retention", 60.0, lambda: housekeeping.forget_jobs(database, days)))
+    return due
+
+
+def in_one(database: Database, transition: Callable[[Session], int]) -> int:
+    """Run a transition in a transaction of its own."""
+    with database.service() as session:
+        return transition(session)
+
+
+def main() -> None:
+    settings = Settings()
+    configure_logging("scheduler", settings.log_level)
+    database = Database(settings.sqlalchemy_url, name="quire-scheduler", pool_size=2)
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    serve_metrics(settings.metrics_port)
+    Loop(duties(settings, database)).run(stop)
+    database.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The worker: a Celery worker whose tasks run jobs in one engine."""

@@ -1,0 +1,56 @@
+"""The worker's composition root: `celery -A worker.app:app worker --pool threads --queues quire.<model>`."""
+
+import logging
+import sys
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+
+from quire.queue import celery_app
+from quire.settings import Settings
+from quire.telemetry import configure_logging, serve_metrics
+from worker import tasks
+from worker.engine import Engine, EngineError
+from worker.service import Service
+
+log = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings) -> Celery:
+    """Build the Celery application of one worker process; the engine is loaded when the worker starts."""
+    model, source = settings.served_model
+    app = celery_app(settings.redis_url.get_secret_value(), model)
+    started: list[Service] = []
+
+    def start(**_: object) -> None:
+        try:
+            engine = Engine.load(source, slots=settings.slots, device=settings.device, threads=settings.threads)
+        except EngineError as error:
+            log.critical(str(error), extra={"action": "engine_refused", "model": model})
+            sys.exit(78)  # EX_CONFIG: a restart will not help
+        service = Service(settings, engine)
+        tasks.register(app, service.runner)
+        service.start()
+        serve_metrics(settings.metrics_port)
+        started.append(service)
+
+    def drain(**_: object) -> None:
+        for service in started:
+            service.drain()
+
+    def stop(**_: object) -> None:
+        for service in started:
+            service.stop()
+
+    def configure(**_: object) -> None:
+        configure_logging("worker", settings.log_level)
+
+    # weak=False: Celery would otherwise forget these functions at once.
+    setup_logging.connect(configure, weak=False)
+    worker_init.connect(start, weak=False)
+    worker_shutting_down.connect(drain, weak=False)
+    worker_shutdown.connect(stop, weak=False)
+    return app
+
+
+app = create_app(Settings())

@@ -1,0 +1,1 @@
+"""What is made, as pure functions over an engine."""

@@ -1,0 +1,153 @@
+"""The runner: takes claimed jobs through the engine, each on the thread of the task that claimed it."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
+from typing import Protocol
+from uuid import UUID
+
+from quire.crypto import KeyRing
+from quire.errors import QuireError
+from quire.jobs import Claimed, Outcome
+from quire.pieces import Entry, Piece, as_entries, fold
+from quire.spec import Spec
+from quire.store.job import State
+from quire.telemetry import log_context
+from quire.textlog import read
+from worker.claimer import Claimer
+from worker.creative import text
+from worker.engine import Delta, Finished, Request
+from worker.gate import Gate, GateClosed
+from worker.sequences import Sequences
+from worker.writer import JobLog, Writer
+
+log = logging.getLogger(__name__)
+
+
+class EngineLike(Protocol):
+    """What the runner asks of an engine."""
+
+    def encode(self, text: str) -> tuple[int, ...]: ...
+    def submit(self, request: Request, on_delta: Callable[[Delta], None]) -> Future[Finished]: ...
+    def cancel(self, future: Future[Finished]) -> None: ...
+
+
+class Runner:
+    """Serves slots. `mark_alone(job)` notes that a job has the engine to itself; False if it was lost."""
+
+    def __init__(
+        self,
+        *,
+        engine: EngineLike,
+        claimer: Claimer,
+        writer: Writer,
+        ring: KeyRing,
+        max_attempts: int,
+        mark_alone: Callable[[Claimed], bool],
+    ) -> None:
+        self._engine = engine
+        self._claimer = claimer
+        self._writer = writer
+        self._ring = ring
+        self._max_attempts = max_attempts
+        self._mark_alone = mark_alone
+        self._gate = Gate()
+        self._running: dict[UUID, Sequences] = {}
+        self._lock = threading.Lock()
+
+    def serve(self, first: Claimed | None = None) -> None:
+        """Run one job after the other until none can be claimed."""
+        job = first or self._claimer.next()
+        while job is not None:
+            with log_context(job=str(job.id), tenant=str(job.tenant_id), attempt=job.attempts + 1):
+                try:
+                    self._run(job)
+                finally:
+                    self._claimer.release()
+            job = self._claimer.next()
+
+    def serve_on_thread(self, first: Claimed) -> None:
+        """Serve a slot that no task asked for."""
+        threading.Thread(target=self.serve, args=(first,), name="slot", daemon=True).start()
+
+    def lose(self, job_id: UUID) -> None:
+        """Stop working on a job that is somebody else's by now."""
+        with self._lock:
+            sequences = self._running.get(job_id)
+        if sequences:
+            sequences.cancel()
+
+    def drain(self) -> None:
+        """Stop all jobs; each goes back to the queue with what it has written."""
+        self._gate.close()
+        with self._lock:
+            running = list(self._running.values())
+        for sequences in running:
+            sequences.cancel()
+
+    def _run(self, job: Claimed) -> None:
+        log.info("job started", extra={"action": "job_started"})
+        job_log = self._writer.open(job)
+        sequences = Sequences(self._engine)
+        try:
+            job_log.key = key = self._ring.unwrap(job.wrapped_key, job.tenant_id)
+            spec = Spec.decode(key.open(job.body, f"job:{job.id}"))
+            with self._entered(job, sequences):
+                outcome = self._generate(job, spec, fold(read(job.log, key)), job_log, sequences)
+        except (CancelledError, GateClosed):
+            outcome = Outcome(State.QUEUED, sequences.work)
+        except Exception as error:
+            log.exception("job failed", extra={"action": "job_failed"})
+            outcome = Outcome(State.FAILED, sequences.work, job_log.tokens, error=_explain(error))
+        self._writer.finish(job_log, outcome)
+        log.info("job left", extra={"action": "job_left", "state": outcome.state.value, "work": outcome.work})
+
+    @contextmanager
+    def _entered(self, job: Claimed, sequences: Sequences) -> Iterator[None]:
+        """Hold a place at the engine, alone if this may be the job that kills workers."""
+        alone = job.attempts + 1 >= self._max_attempts
+        with self._gate.enter(alone=alone):
+            if alone and not self._mark_alone(job):
+                raise CancelledError
+            with self._lock:
+                self._running[job.id] = sequences
+            try:
+                yield
+            finally:
+                with self._lock:
+                    del self._running[job.id]
+
+    def _generate(
+        self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
+    ) -> Outcome:
+        prompt = self._engine.encode(spec.input.prompt)
+        plan = text.requests(spec.parameters, seed=job.seed, prompt=prompt, written=written)
+        if text.keeps_all(spec.parameters):
+            for draw, finished in sequences.run(plan, lambda draw, delta: job_log.add(text.entry(draw, delta))):
+                job_log.add(Entry(draw, (), "", finish=finished.reason))
+        else:
+            for entry in self._best(spec, plan, sequences):
+                job_log.add(entry)
+        return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
+
+    @staticmethod
+    def _best(spec: Spec, plan: dict[int, Request], sequences: Sequences) -> list[Entry]:
+        """Run all draws and return the best, whose text is settled only now."""
+        entries: dict[int, list[Entry]] = {draw: [] for draw in plan}
+        scores = {}
+        for draw, finished in sequences.run(
+            plan, lambda draw, delta: entries[draw].append(text.entry(draw, delta))
+        ):
+            entries[draw].append(Entry(draw, (), "", finish=finished.reason))
+            scores[draw] = finished.mean_logprob
+        draws = {draw: fold(parts)[0] for draw, parts in entries.items()}
+        return as_entries(text.best(draws, scores, spec.parameters.n))
+
+
+def _explain(error: Exception) -> dict[str, str]:
+    """What the tenant may read of a failure: our own words, never a foreign exception's."""
+    if isinstance(error, QuireError):
+        return {"code": error.code, "message": error.detail}
+    return {"code": "engine_error", "message": f"The engine failed on this job ({type(error).__name__})."}

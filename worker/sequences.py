@@ -1,0 +1,60 @@
+"""The sequences of one job in the engine: run together, cancelled together."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
+from functools import partial
+from typing import Protocol
+
+from worker.engine import Delta, Finished, Request
+
+
+class Submits(Protocol):
+    def submit(self, request: Request, on_delta: Callable[[Delta], None]) -> Future[Finished]: ...
+    def cancel(self, future: Future[Finished]) -> None: ...
+
+
+class Sequences:
+    """Runs a plan once. `cancel` may come at any time from another thread."""
+
+    def __init__(self, engine: Submits) -> None:
+        self._engine = engine
+        self._futures: dict[int, Future[Finished]] = {}
+        self._lock = threading.Lock()
+        self._cancelled = False
+        self.work = 0  # tokens given to the engine for prefill, and tokens it drew
+
+    def run(
+        self, plan: Mapping[int, Request], on_delta: Callable[[int, Delta], None]
+    ) -> Iterator[tuple[int, Finished]]:
+        """Run all draws at once; yields each with how it ended.
+
+        Raises:
+            CancelledError: `cancel` was called.
+            Exception: what the engine raised for one of them; the others are cancelled.
+
+        """
+        with self._lock:
+            if self._cancelled:
+                raise CancelledError
+            for draw, request in plan.items():
+                self._futures[draw] = self._engine.submit(request, partial(self._count, on_delta, draw))
+                self.work += len(request.prompt) + len(request.generated)
+        try:
+            for draw, future in self._futures.items():
+                yield draw, future.result()
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Stop what is still running; it ends at the engine's next step."""
+        with self._lock:
+            self._cancelled = True
+            futures = list(self._futures.values())
+        for future in futures:
+            if not future.done():
+                self._engine.cancel(future)
+
+    def _count(self, on_delta: Callable[[int, Delta], None], draw: int, delta: Delta) -> None:
+        self.work += len(delta.tokens)
+        on_delta(draw, delta)

@@ -1,0 +1,122 @@
+"""One worker process, put together: engine, lease, claimer, writer and runner, with their connections."""
+
+import hashlib
+import logging
+import threading
+
+from quire import jobs
+from quire.crypto import KeyRing
+from quire.database import Database
+from quire.jobs import Claimed, Report
+from quire.messages import Notices
+from quire.settings import Settings
+from quire.store import job as job_store
+from quire.store import model as models
+from worker.claimer import Claimer
+from worker.engine import Engine
+from worker.lease import Lease
+from worker.runner import Runner
+from worker.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Built before Celery starts its pool, started with it, drained when it is told to stop."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self._model, _ = settings.served_model
+        self._settings = settings
+        self._engine = engine
+        # One connection for each of the three that talk to Postgres, so that none waits for another.
+        self._databases = {
+            name: Database(settings.sqlalchemy_url, name=f"quire-worker-{name}", pool_size=1)
+            for name in ("lease", "claimer", "writer")
+        }
+        self._notices = Notices(settings.redis_url.get_secret_value())
+        self._lease = Lease(
+            self._databases["lease"],
+            model=self._model,
+            slots=engine.slots,
+            numerics=engine.numerics,
+            seconds=settings.lease_seconds,
+            heartbeat=settings.heartbeat_seconds,
+        )
+        self._claimer = Claimer(
+            self._claim,
+            slots=engine.slots,
+            idle_look=settings.idle_look_seconds,
+            start=lambda job: self.runner.serve_on_thread(job),
+        )
+        self._writer = Writer(
+            self._commit,
+            flush_seconds=settings.flush_seconds,
+            notify=self._notices.send,
+            on_lost=lambda job_id: self.runner.lose(job_id),
+        )
+        self.runner = Runner(
+            engine=engine,
+            claimer=self._claimer,
+            writer=self._writer,
+            ring=KeyRing.parse(settings.master_keys.get_secret_value()),
+            max_attempts=settings.max_attempts,
+            mark_alone=self._mark_alone,
+        )
+
+    def start(self) -> None:
+        """Make the model and this worker known, and begin to take jobs."""
+        self._register_model()
+        self._engine.start()
+        self._lease.start()
+        self._writer.start()
+        self._claimer.start()
+        log.info(
+            "worker ready", extra={"action": "worker_ready", "model": self._model, "slots": self._engine.slots}
+        )
+
+    def drain(self) -> None:
+        """Take no more jobs, and put the running ones back with what they have written. Returns at once."""
+        threading.Thread(target=self._drain, name="drain").start()
+
+    def stop(self) -> None:
+        """Commit what is left, and end the lease."""
+        self._drain()
+        self._engine.stop()
+        self._writer.close(timeout=self._settings.drain_seconds)
+        self._lease.leave()
+        self._notices.close()
+        for database in self._databases.values():
+            database.close()
+        log.info("worker stopped", extra={"action": "worker_stopped"})
+
+    def _drain(self) -> None:
+        self._lease.drain()
+        self._claimer.close()
+        self.runner.drain()
+
+    def _register_model(self) -> None:
+        tokenizer = self._engine.tokenizer.serialise()
+        row = {
+            "name": self._model,
+            "context_length": self._engine.context_length,
+            "vocab_size": self._engine.vocab_size,
+            "numerics": self._engine.numerics,
+            "tokenizer": tokenizer,
+            "tokenizer_digest": hashlib.sha256(tokenizer.encode()).hexdigest(),
+        }
+        with self._databases["lease"].service() as session:
+            session.execute(models.REGISTER, row)
+
+    def _claim(self, k: int) -> list[Claimed]:
+        with self._databases["claimer"].service() as session:
+            return jobs.claim(
+                session, model=self._model, worker_id=self._lease.id, numerics=self._engine.numerics, k=k
+            )
+
+    def _commit(self, reports: list[Report]) -> set[object]:
+        with self._databases["writer"].service() as session:
+            return jobs.commit(session, reports)
+
+    def _mark_alone(self, job: Claimed) -> bool:
+        with self._databases["claimer"].service() as session:
+            return job_store.mark_alone(session, job.id, job.fence)
