@@ -7,15 +7,36 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
-class Settings(BaseSettings):
+class ModelSettings(BaseSettings):
+    """The models, which is all that some commands need to know."""
+
+    model_config = SettingsConfigDict(env_prefix="QUIRE_", frozen=True, extra="ignore")
+
+    # "name=folder-or-hub-id", comma-separated; the first is the default of a job without a model.
+    models: Annotated[dict[str, str], NoDecode] = Field(default={"quire-verse": "checkpoints/quire-verse"})
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _parse_models(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        if not pairs or any(not (name.strip() and source.strip()) for name, _, source in pairs):
+            raise ValueError('expected "name=folder-or-hub-id", comma-separated')
+        return {name.strip(): source.strip() for name, _, source in pairs}
+
+    @property
+    def default_model(self) -> str:
+        return next(iter(self.models))
+
+
+class Settings(ModelSettings):
     """What an operator may choose. Seconds and tokens unless a name says otherwise.
 
     Raises:
         pydantic.ValidationError: a variable is missing or outside its range; the error names it.
 
     """
-
-    model_config = SettingsConfigDict(env_prefix="QUIRE_", frozen=True, extra="ignore")
 
     # Where the two servers are. Postgres is the truth; Redis carries wake-ups only.
     database_url: SecretStr
@@ -26,9 +47,6 @@ class Settings(BaseSettings):
     master_keys: SecretStr
     # Opens the tenant and key routes. Unset: those routes answer 403.
     admin_token: SecretStr | None = None
-
-    # Models: "name=folder-or-hub-id", comma-separated; the first is the default of a job without a model.
-    models: Annotated[dict[str, str], NoDecode] = Field(default={"quire-verse": "checkpoints/quire-verse"})
 
     # The API.
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
@@ -54,20 +72,6 @@ class Settings(BaseSettings):
     retention_days: int | None = Field(default=None, ge=1)  # finished jobs are kept for ever unless set
 
     log_level: str = "INFO"
-
-    @field_validator("models", mode="before")
-    @classmethod
-    def _parse_models(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
-        if not pairs or any(not (name.strip() and source.strip()) for name, _, source in pairs):
-            raise ValueError('expected "name=folder-or-hub-id", comma-separated')
-        return {name.strip(): source.strip() for name, _, source in pairs}
-
-    @property
-    def default_model(self) -> str:
-        return next(iter(self.models))
 
     @property
     def served_model(self) -> tuple[str, str]:

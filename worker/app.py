@@ -5,12 +5,14 @@ import sys
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from prometheus_client import REGISTRY
 
 from quire.queue import celery_app
 from quire.settings import Settings
 from quire.telemetry import configure_logging, serve_metrics
 from worker import tasks
 from worker.engine import Engine, EngineError
+from worker.metrics import EngineMetrics
 from worker.service import Service
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ def create_app(settings: Settings) -> Celery:
         service = Service(settings, engine)
         tasks.register(app, service.runner)
         service.start()
+        REGISTRY.register(EngineMetrics(model, engine.slots, engine.stats))
         serve_metrics(settings.metrics_port)
         started.append(service)
 
@@ -44,6 +47,8 @@ def create_app(settings: Settings) -> Celery:
 
     def configure(**_: object) -> None:
         configure_logging("worker", settings.log_level)
+        for chatter in ("celery.worker.strategy", "celery.app.trace"):  # a line for each token says nothing
+            logging.getLogger(chatter).setLevel(logging.WARNING)
 
     # weak=False: Celery would otherwise forget these functions at once.
     setup_logging.connect(configure, weak=False)

@@ -2,10 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 from uuid import UUID
 
 from quire.crypto import KeyRing
@@ -18,41 +16,45 @@ from quire.telemetry import log_context
 from quire.textlog import read
 from worker.claimer import Claimer
 from worker.creative import text
-from worker.engine import Delta, Finished, Request
+from worker.engine import EngineCancelled, EngineDead, EngineStopped, Request
 from worker.gate import Gate, GateClosed
-from worker.sequences import Sequences
+from worker.sequences import Sequences, Submits
 from worker.writer import JobLog, Writer
 
 log = logging.getLogger(__name__)
 
 
-class EngineLike(Protocol):
-    """What the runner asks of an engine."""
-
-    def encode(self, text: str) -> tuple[int, ...]: ...
-    def submit(self, request: Request, on_delta: Callable[[Delta], None]) -> Future[Finished]: ...
-    def cancel(self, future: Future[Finished]) -> None: ...
+class Lost(Exception):
+    """The job is somebody else's by now."""
 
 
 class Runner:
-    """Serves slots. `mark_alone(job)` notes that a job has the engine to itself; False if it was lost."""
+    """Serves slots.
+
+    `encode` turns a prompt into token ids; `mark_alone` notes that a job has the engine to itself, and is
+    False if the job was lost; `on_dead` ends the process, for an engine that died is no longer of use.
+    """
 
     def __init__(
         self,
         *,
-        engine: EngineLike,
+        engine: Submits,
+        encode: Callable[[str], Iterable[int]],
         claimer: Claimer,
         writer: Writer,
         ring: KeyRing,
         max_attempts: int,
         mark_alone: Callable[[Claimed], bool],
+        on_dead: Callable[[], None],
     ) -> None:
         self._engine = engine
+        self._encode = encode
         self._claimer = claimer
         self._writer = writer
         self._ring = ring
         self._max_attempts = max_attempts
         self._mark_alone = mark_alone
+        self._on_dead = on_dead
         self._gate = Gate()
         self._running: dict[UUID, Sequences] = {}
         self._lock = threading.Lock()
@@ -96,8 +98,13 @@ class Runner:
             spec = Spec.decode(key.open(job.body, f"job:{job.id}"))
             with self._entered(job, sequences):
                 outcome = self._generate(job, spec, fold(read(job.log, key)), job_log, sequences)
-        except (CancelledError, GateClosed):
+        except (EngineCancelled, EngineStopped, GateClosed, Lost):
             outcome = Outcome(State.QUEUED, sequences.work)
+        except EngineDead:
+            # Who is to blame is not known. Left running, the jobs are the reaper's, who finds out.
+            log.critical("engine died", extra={"action": "engine_died"}, exc_info=True)
+            self._on_dead()
+            return
         except Exception as error:
             log.exception("job failed", extra={"action": "job_failed"})
             outcome = Outcome(State.FAILED, sequences.work, job_log.tokens, error=_explain(error))
@@ -110,7 +117,7 @@ class Runner:
         alone = job.attempts + 1 >= self._max_attempts
         with self._gate.enter(alone=alone):
             if alone and not self._mark_alone(job):
-                raise CancelledError
+                raise Lost
             with self._lock:
                 self._running[job.id] = sequences
             try:
@@ -122,7 +129,7 @@ class Runner:
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
-        prompt = self._engine.encode(spec.input.prompt)
+        prompt = tuple(self._encode(spec.input.prompt))
         plan = text.requests(spec.parameters, seed=job.seed, prompt=prompt, written=written)
         if text.keeps_all(spec.parameters):
             for draw, finished in sequences.run(plan, lambda draw, delta: job_log.add(text.entry(draw, delta))):

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
-from worker.engine import Delta, Finished, Request
+from worker.engine import Delta, EngineCancelled, Finished, Request
 
 
 class Submits(Protocol):
+    """What is asked of an engine."""
+
     def submit(self, request: Request, on_delta: Callable[[Delta], None]) -> Future[Finished]: ...
     def cancel(self, future: Future[Finished]) -> None: ...
 
@@ -30,13 +32,13 @@ class Sequences:
         """Run all draws at once; yields each with how it ended.
 
         Raises:
-            CancelledError: `cancel` was called.
+            EngineCancelled: `cancel` was called.
             Exception: what the engine raised for one of them; the others are cancelled.
 
         """
         with self._lock:
             if self._cancelled:
-                raise CancelledError
+                raise EngineCancelled
             for draw, request in plan.items():
                 self._futures[draw] = self._engine.submit(request, partial(self._count, on_delta, draw))
                 self.work += len(request.prompt) + len(request.generated)

@@ -2,7 +2,11 @@
 
 import hashlib
 import logging
+import os
 import threading
+from collections.abc import Sequence
+from os import EX_SOFTWARE
+from uuid import UUID
 
 from quire import jobs
 from quire.crypto import KeyRing
@@ -46,21 +50,23 @@ class Service:
             self._claim,
             slots=engine.slots,
             idle_look=settings.idle_look_seconds,
-            start=lambda job: self.runner.serve_on_thread(job),
+            start=self._serve,
         )
         self._writer = Writer(
             self._commit,
             flush_seconds=settings.flush_seconds,
             notify=self._notices.send,
-            on_lost=lambda job_id: self.runner.lose(job_id),
+            on_lost=self._lose,
         )
         self.runner = Runner(
             engine=engine,
+            encode=engine.tokenizer.encode,
             claimer=self._claimer,
             writer=self._writer,
             ring=KeyRing.parse(settings.master_keys.get_secret_value()),
             max_attempts=settings.max_attempts,
             mark_alone=self._mark_alone,
+            on_dead=lambda: os._exit(EX_SOFTWARE),
         )
 
     def start(self) -> None:
@@ -113,7 +119,14 @@ class Service:
                 session, model=self._model, worker_id=self._lease.id, numerics=self._engine.numerics, k=k
             )
 
-    def _commit(self, reports: list[Report]) -> set[object]:
+    # The claimer and the writer are made before the runner that they call.
+    def _serve(self, job: Claimed) -> None:
+        self.runner.serve_on_thread(job)
+
+    def _lose(self, job_id: UUID) -> None:
+        self.runner.lose(job_id)
+
+    def _commit(self, reports: Sequence[Report]) -> set[UUID]:
         with self._databases["writer"].service() as session:
             return jobs.commit(session, reports)
 

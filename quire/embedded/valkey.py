@@ -3,6 +3,8 @@ import signal
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from quire.embedded.home import installed
 from quire.embedded.secret_file import kept_secret, write_private
@@ -53,7 +55,7 @@ class Valkey:
 
     def answers(self, port: int) -> bool:
         try:
-            with redis.Redis.from_url(self.url(port), socket_timeout=2) as client:
+            with redis.Redis.from_url(self.url(port), socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False

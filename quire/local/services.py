@@ -58,14 +58,25 @@ def workers(settings: Settings, environment: Environment, each: int) -> Iterator
             "--without-mingle",
             "--without-heartbeat",
             "--loglevel=INFO",
-            environment={**_shared_cores(len(models), environment), "QUIRE_WORKER_MODEL": model},
+            environment={
+                **_shared_cores(len(models), environment),
+                **_metrics_port(settings, number - 1),
+                "QUIRE_WORKER_MODEL": model,
+            },
             stage=WORKER_STAGE,
             grace=settings.drain_seconds + 10,
         )
 
 
-def scheduler(environment: Environment) -> Child:
+def scheduler(settings: Settings, environment: Environment, *, after: int) -> Child:
+    """The scheduler; `after` workers have taken the first metrics ports."""
+    environment = {**environment, **_metrics_port(settings, after)}
     return _child("scheduler", "scheduler.main", environment=environment, stage=SCHEDULER_STAGE)
+
+
+def _metrics_port(settings: Settings, number: int) -> Environment:
+    """On one machine each process needs its own."""
+    return {"QUIRE_METRICS_PORT": str(settings.metrics_port + number)} if settings.metrics_port else {}
 
 
 def _shared_cores(workers_here: int, environment: Environment) -> Environment:

@@ -33,7 +33,6 @@ HOST = "127.0.0.1"
 READY_SECONDS = 180.0  # a worker may have to read a large checkpoint
 MIGRATE_SECONDS = 120.0
 PORT_SECONDS = 3.0  # for a killed predecessor to let go of the port
-FAILED_STARTS = 3  # exits of a service in a row that end the start
 LONG = 3600.0
 INTERRUPTED = 130
 
@@ -124,7 +123,7 @@ def _start_services(
     children = [
         services.api(settings, environment, listener.fileno()),
         *workers,
-        services.scheduler(environment),
+        services.scheduler(settings, environment, after=len(workers)),
     ]
     for child in children:
         supervisor.start(child)
@@ -140,7 +139,7 @@ def _wait_until_ready(
         if late is None:
             return
         for child in children:
-            if supervisor.exits(child.name) >= FAILED_STARTS:
+            if supervisor.fails(child.name):
                 raise ChildFailed(f"{child.name} does not start:\n{supervisor.tail(child.name)}")
         if time.monotonic() > deadline:
             raise ChildFailed(f"{late} is not ready after {READY_SECONDS:g} s:\n{supervisor.tail(late)}")

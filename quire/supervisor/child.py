@@ -44,6 +44,7 @@ class Run:
         self.restart = restart
         self.process: subprocess.Popen[bytes] | None = None  # from the start until its exit was dealt with
         self.exits = 0  # in a row, without a healthy spell between them
+        self.refuses = False  # it said that a restart does not help
         self.due: float | None = None  # when to start it again, on the monotonic clock
         self._started = 0.0
         self._shown = log.stat().st_size if log.exists() else 0

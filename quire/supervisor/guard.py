@@ -53,6 +53,8 @@ class Guard:
             # Isolated and without site-packages: it starts in milliseconds and imports nothing by accident.
             [sys.executable, "-I", "-S", str(Path(__file__).resolve())],
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
             text=True,
         )

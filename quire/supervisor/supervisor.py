@@ -7,6 +7,7 @@ longest: on Linux a child gets its `orphan_signal` when the thread that started 
 import contextlib
 import itertools
 import logging
+import os
 import signal
 import subprocess
 import time
@@ -21,6 +22,7 @@ from quire.supervisor.guard import Guard, signal_group
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.05  # how soon an exit or a signal is noticed
+FAILURES = 3  # exits in a row that mean more than bad luck
 HURRIED_GRACE = 2.0  # what is left of a child's grace after a second Ctrl-C
 
 
@@ -94,8 +96,7 @@ class Supervisor:
         while process.poll() is None and time.monotonic() < deadline:
             self.pause(LOOK_SECONDS)
         if process.poll() != 0:
-            outcome = "did not end in time" if process.returncode is None else f"exited with {process.returncode}"
-            raise ChildFailed(f"{child.name} {outcome}:\n{self.tail(child.name)}")
+            raise ChildFailed(f"{child.name} {_outcome(process.returncode)}:\n{self.tail(child.name)}")
         self.stop(child.name)
 
     def pause(self, seconds: float) -> None:
@@ -120,9 +121,10 @@ class Supervisor:
         run = self._runs.get(name)
         return run.process.pid if run and run.process and run.alive else None
 
-    def exits(self, name: str) -> int:
-        """How often the child exited in a row."""
-        return self._runs[name].exits
+    def fails(self, name: str) -> bool:
+        """Whether the child exited several times in a row, or once for good."""
+        run = self._runs[name]
+        return run.refuses or run.exits >= FAILURES
 
     def tail(self, name: str, lines: int = 20) -> str:
         """The end of the child's log."""
@@ -185,9 +187,12 @@ class Supervisor:
                 self.on_exit(run.child.name, process.pid)
             except Exception:
                 logger.exception("the exit hook failed for %s, pid %d", run.child.name, process.pid)
-        if run.restart:
+        run.refuses = process.returncode == os.EX_CONFIG
+        if run.refuses:
+            logger.error("%s refuses its configuration and is not started again", run.child.name)
+        elif run.restart:
             run.plan_restart()
-            logger.warning("%s exited with %s and is started again", run.child.name, process.returncode)
+            logger.warning("%s %s and is started again", run.child.name, _outcome(process.returncode))
 
     def _start_again(self, run: Run) -> None:
         try:
@@ -203,3 +208,9 @@ class Supervisor:
             run.show(self._terminal)
         except OSError:  # the terminal was closed; the log files go on
             self._terminal = None
+
+
+def _outcome(code: int | None) -> str:
+    if code is None:
+        return "did not end in time"
+    return f"exited with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
