@@ -27,6 +27,7 @@ class System:
     data: Path
     supervisor: "subprocess.Popen[bytes]"
     database_url: str
+    redis_url: str
 
     def client(self, tenant: str) -> Quire:
         """Return a client for a new tenant of that name."""
@@ -62,7 +63,7 @@ def running(data: Path, *options: str, **environment: str) -> Iterator[System]:
                 raise RuntimeError(f"the system did not start:\n{output.read_text()}")
             time.sleep(0.05)
         told = json.loads(ready.read_text())
-        yield System(told["url"], told["admin_token"], data, supervisor, told["database_url"])
+        yield System(told["url"], told["admin_token"], data, supervisor, told["database_url"], told["redis_url"])
     finally:
         supervisor.terminate()
         supervisor.wait(STOP_SECONDS)

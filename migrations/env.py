@@ -3,25 +3,17 @@
 A migration that cannot get its lock gives up rather than making every query behind it wait.
 """
 
-import os
-
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-from quire.settings import Settings
+from quire.settings import DatabaseSettings
 from quire.store import Base
 
 
 def _url() -> str:
     """The URL a caller passed in, or the operator's."""
     given = context.config.attributes.get("url")
-    return str(given) if given else Settings(**_placeholders()).sqlalchemy_url
-
-
-def _placeholders() -> dict[str, str]:
-    """Migrations need the database alone: what else a service must have may be missing."""
-    needed = {"QUIRE_REDIS_URL": "redis_url", "QUIRE_MASTER_KEYS": "master_keys"}
-    return {field: "unused" for variable, field in needed.items() if variable not in os.environ}
+    return str(given) if given else DatabaseSettings().sqlalchemy_url
 
 
 def include_name(name: str | None, type_: str, _parents: object) -> bool:
@@ -33,6 +25,9 @@ def run() -> None:
     engine = create_engine(_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
         connection.execute(text("SET lock_timeout = '5s'"))
+        # Two migrators at once: the second waits here, then finds nothing left to do. The lock is the session's,
+        # because each migration commits; it is freed with the connection.
+        connection.execute(text("SELECT pg_advisory_lock(4711)"))
         connection.commit()
         context.configure(
             connection=connection,
@@ -41,8 +36,6 @@ def run() -> None:
             transaction_per_migration=True,
         )
         with context.begin_transaction():
-            # Two migrators at once: the second waits here, then finds nothing left to do.
-            connection.execute(text("SELECT pg_advisory_xact_lock(4711)"))
             context.run_migrations()
     engine.dispose()
 

@@ -7,7 +7,7 @@ key order. What a worker says is fenced: it counts only while the job is running
 claimed. A terminal state never changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from quire.store import chunk as chunks
 from quire.store import job as jobs
 from quire.store import lane as lanes
 from quire.store.base import now
-from quire.store.job import Hold, Kind, Move, State
+from quire.store.job import Hold, Kind, Move, Run, State
 from quire.store.lane import Change, LaneKey
 
 BATCH = 500  # jobs that one transaction of a scheduler's duty moves at most
@@ -158,6 +158,10 @@ class Claimed:
     wrapped_key: WrappedKey
     log: Sequence[Chunk]  # what earlier claims have written
 
+    @property
+    def run(self) -> Run:
+        return Run(self.id, self.fence)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -177,6 +181,10 @@ class Report:
     fence: int
     rows: Sequence[dict[str, object]] = ()
     outcome: Outcome | None = None
+
+    @property
+    def run(self) -> Run:
+        return Run(self.job_id, self.fence)
 
 
 def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None, k: int) -> list[Claimed]:
@@ -214,13 +222,15 @@ def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None
     ]
 
 
-def commit(session: Session, reports: Sequence[Report]) -> set[UUID]:
+def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
     """Write what a worker says of its jobs: text first, then outcomes, settlements and lanes.
 
-    Returns the jobs that are no longer this worker's, of which nothing was written.
+    A worker that does not know whether its last report was written sends the same again.
+    Returns the runs that are no longer this worker's, of which nothing was written.
     """
-    mine = jobs.lock_fenced(session, {report.job_id: report.fence for report in reports})
-    valid = [report for report in reports if report.job_id in mine]
+    runs = [report.run for report in reports]
+    mine = jobs.lock_fenced(session, runs)
+    valid = [report for report in reports if report.run in mine]
     chunks.append(session, [row for report in valid for row in report.rows])
     _take(session, [
         Step(
@@ -230,7 +240,14 @@ def commit(session: Session, reports: Sequence[Report]) -> set[UUID]:
         for report in valid
         if (ended := report.outcome)
     ])  # fmt: skip
-    return {report.job_id for report in reports} - mine
+    return set(runs) - mine
+
+
+def put_back_unknown(session: Session, worker_id: UUID, known: Collection[Run]) -> int:
+    """Put back what runs on a worker without its knowledge: a claim whose answer was lost on the way."""
+    unknown = [job for job in jobs.lock_of_worker(session, worker_id) if Run(job.id, job.fence) not in known]
+    _take(session, [Step(Move(job.id, State.QUEUED, new_fence=True), work=0) for job in unknown])
+    return len(unknown)
 
 
 # ---- from a scheduler ------------------------------------------------------------------------------------

@@ -30,7 +30,24 @@ class ModelSettings(BaseSettings):
         return next(iter(self.models))
 
 
-class Settings(ModelSettings):
+class DatabaseSettings(BaseSettings):
+    """Where Postgres is, which is all that a migration needs to know."""
+
+    model_config = SettingsConfigDict(env_prefix="QUIRE_", frozen=True, extra="ignore")
+
+    database_url: SecretStr
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL with the driver named, whichever of the usual spellings was given."""
+        url = self.database_url.get_secret_value()
+        for prefix in ("postgres://", "postgresql://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
+
+
+class Settings(ModelSettings, DatabaseSettings):
     """What an operator may choose. Seconds and tokens unless a name says otherwise.
 
     Raises:
@@ -38,8 +55,7 @@ class Settings(ModelSettings):
 
     """
 
-    # Where the two servers are. Postgres is the truth; Redis carries wake-ups only.
-    database_url: SecretStr
+    # Postgres is the truth; Redis carries wake-ups only.
     redis_url: SecretStr
 
     # The key ring for data at rest, newest first: "2026b:<base64>,2026a:<base64>", 32 bytes each.
@@ -80,15 +96,6 @@ class Settings(ModelSettings):
         if name not in self.models:
             raise ValueError(f"QUIRE_WORKER_MODEL={name} is not in QUIRE_MODELS ({', '.join(self.models)})")
         return name, self.models[name]
-
-    @property
-    def sqlalchemy_url(self) -> str:
-        """The database URL with the driver named, whichever of the usual spellings was given."""
-        url = self.database_url.get_secret_value()
-        for prefix in ("postgres://", "postgresql://"):
-            if url.startswith(prefix):
-                return "postgresql+psycopg://" + url.removeprefix(prefix)
-        return url
 
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -4,14 +4,13 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from uuid import UUID
 
 from quire.crypto import KeyRing
 from quire.errors import QuireError
 from quire.jobs import Claimed, Outcome
 from quire.pieces import Entry, Piece, as_entries, fold
 from quire.spec import Spec
-from quire.store.job import State
+from quire.store.job import Run, State
 from quire.telemetry import log_context
 from quire.textlog import read
 from worker.claimer import Claimer
@@ -56,7 +55,7 @@ class Runner:
         self._mark_alone = mark_alone
         self._on_dead = on_dead
         self._gate = Gate()
-        self._running: dict[UUID, Sequences] = {}
+        self._running: dict[Run, Sequences] = {}
         self._lock = threading.Lock()
 
     def serve(self, first: Claimed | None = None) -> None:
@@ -74,10 +73,10 @@ class Runner:
         """Serve a slot that no task asked for."""
         threading.Thread(target=self.serve, args=(first,), name="slot", daemon=True).start()
 
-    def lose(self, job_id: UUID) -> None:
-        """Stop working on a job that is somebody else's by now."""
+    def lose(self, run: Run) -> None:
+        """Stop a run whose job is somebody else's by now, or another run's on this worker."""
         with self._lock:
-            sequences = self._running.get(job_id)
+            sequences = self._running.get(run)
         if sequences:
             sequences.cancel()
 
@@ -115,16 +114,21 @@ class Runner:
     def _entered(self, job: Claimed, sequences: Sequences) -> Iterator[None]:
         """Hold a place at the engine, alone if this may be the job that kills workers."""
         alone = job.attempts + 1 >= self._max_attempts
-        with self._gate.enter(alone=alone):
+        with self._known(job.run, sequences), self._gate.enter(alone=alone):
             if alone and not self._mark_alone(job):
                 raise Lost
+            yield
+
+    @contextmanager
+    def _known(self, run: Run, sequences: Sequences) -> Iterator[None]:
+        """Let a run be stopped, also while it waits at the gate."""
+        with self._lock:
+            self._running[run] = sequences
+        try:
+            yield
+        finally:
             with self._lock:
-                self._running[job.id] = sequences
-            try:
-                yield
-            finally:
-                with self._lock:
-                    del self._running[job.id]
+                del self._running[run]
 
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
@@ -134,9 +138,8 @@ class Runner:
         if text.keeps_all(spec.parameters):
             for draw, finished in sequences.run(plan, lambda draw, delta: job_log.add(text.entry(draw, delta))):
                 job_log.add(Entry(draw, (), "", finish=finished.reason))
-        else:
-            for entry in self._best(spec, plan, sequences):
-                job_log.add(entry)
+        elif not written:  # what was chosen before a crash was written at once, and stays
+            job_log.add(*self._best(spec, plan, sequences))
         return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
 
     @staticmethod

@@ -36,13 +36,8 @@ class Sequences:
             Exception: what the engine raised for one of them; the others are cancelled.
 
         """
-        with self._lock:
-            if self._cancelled:
-                raise EngineCancelled
-            for draw, request in plan.items():
-                self._futures[draw] = self._engine.submit(request, partial(self._count, on_delta, draw))
-                self.work += len(request.prompt) + len(request.generated)
         try:
+            self._submit(plan, on_delta)
             for draw, future in self._futures.items():
                 yield draw, future.result()
         finally:
@@ -56,6 +51,15 @@ class Sequences:
         for future in futures:
             if not future.done():
                 self._engine.cancel(future)
+
+    def _submit(self, plan: Mapping[int, Request], on_delta: Callable[[int, Delta], None]) -> None:
+        with self._lock:
+            if self._cancelled:
+                raise EngineCancelled
+            # Before the engine's thread begins to count what it draws.
+            self.work += sum(len(request.prompt) + len(request.generated) for request in plan.values())
+            for draw, request in plan.items():
+                self._futures[draw] = self._engine.submit(request, partial(self._count, on_delta, draw))
 
     def _count(self, on_delta: Callable[[int, Delta], None], draw: int, delta: Delta) -> None:
         self.work += len(delta.tokens)

@@ -6,7 +6,8 @@ import os
 import threading
 from collections.abc import Sequence
 from os import EX_SOFTWARE
-from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from quire import jobs
 from quire.crypto import KeyRing
@@ -16,6 +17,7 @@ from quire.messages import Notices
 from quire.settings import Settings
 from quire.store import job as job_store
 from quire.store import model as models
+from quire.store.job import Run
 from worker.claimer import Claimer
 from worker.engine import Engine
 from worker.lease import Lease
@@ -37,6 +39,7 @@ class Service:
             name: Database(settings.sqlalchemy_url, name=f"quire-worker-{name}", pool_size=1)
             for name in ("lease", "claimer", "writer")
         }
+        self._unsure = False  # whether the last claim's answer was lost
         self._notices = Notices(settings.redis_url.get_secret_value())
         self._lease = Lease(
             self._databases["lease"],
@@ -114,22 +117,34 @@ class Service:
             session.execute(models.REGISTER, row)
 
     def _claim(self, k: int) -> list[Claimed]:
+        # A claim whose answer was lost may have happened: what it took is put back before the next.
+        known, self._unsure = self._writer.runs() if self._unsure else None, True
         with self._databases["claimer"].service() as session:
-            return jobs.claim(
+            if known is not None:
+                jobs.put_back_unknown(session, self._lease.id, known)
+            claimed = jobs.claim(
                 session, model=self._model, worker_id=self._lease.id, numerics=self._engine.numerics, k=k
             )
+        self._unsure = False
+        for job in claimed:
+            self._writer.open(job)
+        return claimed
 
     # The claimer and the writer are made before the runner that they call.
     def _serve(self, job: Claimed) -> None:
         self.runner.serve_on_thread(job)
 
-    def _lose(self, job_id: UUID) -> None:
-        self.runner.lose(job_id)
+    def _lose(self, run: Run) -> None:
+        self.runner.lose(run)
 
-    def _commit(self, reports: Sequence[Report]) -> set[UUID]:
+    def _commit(self, reports: Sequence[Report]) -> set[Run]:
         with self._databases["writer"].service() as session:
             return jobs.commit(session, reports)
 
     def _mark_alone(self, job: Claimed) -> bool:
-        with self._databases["claimer"].service() as session:
-            return job_store.mark_alone(session, job.id, job.fence)
+        try:
+            with self._databases["claimer"].service() as session:
+                return job_store.mark_alone(session, job.id, job.fence)
+        except SQLAlchemyError:
+            log.warning("not marked alone", extra={"action": "mark_failed", "job": str(job.id)}, exc_info=True)
+            return False

@@ -1,30 +1,39 @@
 """The writer: one thread that says everything the worker has to say to Postgres, in batches.
 
 Running jobs hand it text as it comes. About once a second it commits what all of them have gained, in one fenced
-transaction; an outcome goes at once, with the text before it. Jobs whose fence no longer matches are dropped and
+transaction; an outcome goes at once, with the text before it. Runs whose fence no longer matches are dropped and
 told of. While Postgres is away everything stays in memory and decoding goes on; what may still be written when
 it is back, the fences decide.
+
+A commit whose answer was lost may have happened. So what was sent is sent again as it was, until it is answered,
+and only then what came since.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from quire.crypto import DataKey
+from quire.fairness import work_of_claim
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry, as_entries, fold
 from quire.store.chunk import START, Position
+from quire.store.job import Run, State
 from quire.textlog import chunk_row
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
-Commit = Callable[[Sequence[Report]], set[UUID]]
+Commit = Callable[[Sequence[Report]], set[Run]]
+
+# Postgres's trouble, not the report's: the connection, a lock, a restart, a server that is read-only for now.
+AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+REFUSED = {"code": "internal_error", "message": "What the job wrote could not be stored."}
 
 
 class JobLog:
@@ -40,17 +49,18 @@ class JobLog:
         self.tokens = self._end.offset  # delivered so far, earlier claims' included
         self.outcome: Outcome | None = None
 
-    def add(self, entry: Entry) -> None:
+    def add(self, *entries: Entry) -> None:
+        """Add what was written; several entries are committed together or not at all."""
         with self._lock:
-            self._pending.append(entry)
-            self.tokens += len(entry.ids)
+            self._pending += entries
+            self.tokens += _tokens(entries)
 
     def take(self) -> Report:
-        """Return what is to be committed: until `committed`, the same again with what came since."""
+        """Return what is to be committed: until `committed`, the same row again; the outcome after all text."""
         with self._lock:
-            self._taken += self._pending
-            self._pending = []
-            outcome = self.outcome
+            if not self._taken:
+                self._taken, self._pending = self._pending, []
+            outcome = None if self._pending else self.outcome
         rows = []
         if self._taken and self.key:
             gained = as_entries(fold(self._taken))
@@ -58,13 +68,18 @@ class JobLog:
         return Report(self.job.id, self.job.fence, rows, outcome)
 
     def committed(self) -> None:
-        gained = sum(len(entry.ids) for entry in self._taken)
-        self._end = Position(self._end.revision, self._end.offset + gained)
+        self._end = Position(self._end.revision, self._end.offset + _tokens(self._taken))
         self._taken = []
+
+    def refusal(self) -> Report:
+        """Return what is said of a job whose text cannot be stored: it failed, with what is stored by now."""
+        work = work_of_claim(self.job.prompt_tokens, self.tokens)
+        failed = Outcome(State.FAILED, work, self._end.offset, error=REFUSED)
+        return Report(self.job.id, self.job.fence, (), failed)
 
 
 class Writer:
-    """Commits the logs of all running jobs. `on_lost` is called for a job that is somebody else's by now."""
+    """Commits the logs of all running jobs. `on_lost` is called for a run that is nobody's business by now."""
 
     def __init__(
         self,
@@ -72,15 +87,14 @@ class Writer:
         *,
         flush_seconds: float,
         notify: Callable[[list[UUID]], None],
-        on_lost: Callable[[UUID], None],
+        on_lost: Callable[[Run], None],
     ) -> None:
         self._commit = commit
         self._flush_seconds = flush_seconds
         self._notify = notify
         self._on_lost = on_lost
-        self._logs: dict[UUID, JobLog] = {}
+        self._logs: dict[Run, JobLog] = {}
         self._changed = threading.Condition()
-        self._ended = 0  # logs with an outcome, which are committed without waiting for the next flush
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
@@ -88,21 +102,23 @@ class Writer:
         self._thread.start()
 
     def open(self, job: Claimed) -> JobLog:
-        """Begin to write for a job that was claimed."""
-        entry = JobLog(job)
+        """Begin to write for a job that was claimed; again, for the same run, return what was begun."""
         with self._changed:
-            self._logs[job.id] = entry
-        return entry
+            return self._logs.setdefault(job.run, JobLog(job))
+
+    def runs(self) -> set[Run]:
+        """Every run that was begun and of which not everything is committed."""
+        with self._changed:
+            return set(self._logs)
 
     def finish(self, entry: JobLog, outcome: Outcome) -> None:
         """Hand over a job's outcome; it is committed soon, after the job's text."""
         with self._changed:
             entry.outcome = outcome
-            self._ended += 1
             self._changed.notify()
 
     def close(self, timeout: float) -> None:
-        """Commit what is left, as far as the time allows."""
+        """Commit what is left, and the outcomes of the runs that are being stopped, as far as the time allows."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -110,38 +126,39 @@ class Writer:
 
     def _run(self) -> None:
         flushed = time.monotonic()
-        while True:
+        while not self._is_done():
             with self._changed:
                 left = flushed + self._flush_seconds - time.monotonic()
-                self._changed.wait_for(lambda: self._ended or self._closed, timeout=max(0.0, left))
-                closed = self._closed
-            everything = closed or time.monotonic() - flushed >= self._flush_seconds
+                self._changed.wait_for(lambda: self._is_done() or self._has_outcomes(), timeout=max(0.0, left))
+            everything = time.monotonic() - flushed >= self._flush_seconds
             try:
                 self.flush(everything=everything)
-            except (OperationalError, PoolTimeout) as error:
+            except SQLAlchemyError as error:
                 log.warning("flush failed", extra={"action": "flush_failed", "error": str(error)})
                 time.sleep(RETRY_SECONDS)
                 continue
             if everything:
                 flushed = time.monotonic()
-            if closed:
-                return
+
+    def _is_done(self) -> bool:
+        return self._closed and not self._logs
+
+    def _has_outcomes(self) -> bool:
+        """Whether a run has ended: that is committed without waiting for the next flush."""
+        return any(entry.outcome for entry in self._logs.values())
 
     def flush(self, *, everything: bool) -> None:
         """Commit once: all logs, or only those that have ended.
 
-        Logs without news are sent too, because the answer tells which jobs are lost.
+        Logs without news are sent too, because the answer tells which runs are lost.
         """
         with self._changed:
             logs = [entry for entry in self._logs.values() if everything or entry.outcome]
-            self._ended = 0
         if not logs:
             return
         try:
             self._commit_logs(logs)
-        except (OperationalError, PoolTimeout):
-            with self._changed:
-                self._ended = sum(entry.outcome is not None for entry in self._logs.values())
+        except AWAY:
             raise
         except SQLAlchemyError:
             # Something in one of them cannot be written. Find it, so that it fails alone.
@@ -152,28 +169,30 @@ class Writer:
     def _commit_alone(self, entry: JobLog) -> None:
         try:
             self._commit_logs([entry])
-        except (OperationalError, PoolTimeout):
+        except AWAY:
             raise
         except SQLAlchemyError:
             log.exception("report refused", extra={"action": "report_refused", "job": str(entry.job.id)})
-            self._forget([entry.job.id])
-            self._on_lost(entry.job.id)
+            self._commit([entry.refusal()])
+            self._forget([entry.job.run])
+            self._notify([entry.job.id])
+            self._on_lost(entry.job.run)
 
     def _commit_logs(self, logs: Sequence[JobLog]) -> None:
         reports = [entry.take() for entry in logs]
         lost = self._commit(reports)
         for entry in logs:
             entry.committed()
-        self._forget([report.job_id for report in reports if report.outcome or report.job_id in lost])
+        self._forget(report.run for report in reports if report.outcome or report.run in lost)
         self._notify([report.job_id for report in reports if report.outcome or report.rows])
-        for job_id in lost:
-            log.info("job lost", extra={"action": "job_lost", "job": str(job_id)})
-            self._on_lost(job_id)
+        for run in lost:
+            log.info("job lost", extra={"action": "job_lost", "job": str(run.job_id)})
+            self._on_lost(run)
 
-    def _forget(self, ended: list[UUID]) -> None:
+    def _forget(self, runs: Iterable[Run]) -> None:
         with self._changed:
-            for job_id in ended:
-                self._logs.pop(job_id, None)
+            for run in runs:
+                self._logs.pop(run, None)
 
 
 def _end_of(job: Claimed) -> Position:
@@ -181,3 +200,7 @@ def _end_of(job: Claimed) -> Position:
         return START
     last = job.log[-1]
     return Position(last.revision, last.offset + last.tokens)
+
+
+def _tokens(entries: Iterable[Entry]) -> int:
+    return sum(len(entry.ids) for entry in entries)

@@ -8,16 +8,19 @@ branch_labels = None
 depends_on = None
 
 # Roles belong to the whole server, so another database's migration may have made them, even at this moment.
+# Since Postgres 16 a login that makes a role without being superuser may grant it, but not yet set it.
 ROLES = """
 DO $$
-DECLARE role text;
+DECLARE
+    role text;
+    needed text := CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END;
 BEGIN
     FOREACH role IN ARRAY ARRAY['quire_api', 'quire_service'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
         END;
-        IF NOT pg_has_role(current_user, role, 'MEMBER') THEN
+        IF NOT pg_has_role(current_user, role, needed) THEN
             EXECUTE format('GRANT %I TO current_user', role);
         END IF;
     END LOOP;

@@ -116,6 +116,7 @@ def _go_elsewhere(link: Path) -> None:
     place = ELSEWHERE / f"cluster-{secrets.token_hex(6)}"
     make_directory(ELSEWHERE)
     make_directory(place)
+    (place / "belongs-to").write_text(f"{link.parent}\n")  # for people: who may remove it when
     link.symlink_to(place)
     logger.info("%s is closed to the user of Postgres; its data is in %s", link.parent, place)
 

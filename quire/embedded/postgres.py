@@ -64,6 +64,7 @@ class Postgres:
                 "--builtin-locale=C.UTF-8",
                 *([] if self._durable else ["--no-sync"]),
             ],
+            stop_signal=signal.SIGKILL,  # what it made so far is removed by the next start
             orphan_signal=signal.SIGKILL,
         )
 

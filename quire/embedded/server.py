@@ -52,6 +52,10 @@ class Server:
         self._port = 0
 
     @property
+    def name(self) -> str:
+        return self._kind.name
+
+    @property
     def url(self) -> str:
         return self._kind.url(self._port)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from quire.errors import ConfigurationError
 from quire.local.lock import AlreadyRunning, only_one
-from quire.local.system import run
+from quire.local.system import INTERRUPTED, run
 from quire.settings import REPOSITORY
 from quire.supervisor import ChildFailed
 
@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 ready_file=options.ready_file and options.ready_file.resolve(),
                 quiet=options.quiet,
             )
+    except KeyboardInterrupt:  # before the supervisor listens for it
+        return INTERRUPTED
     except AlreadyRunning as error:
         return _fail(error.detail, ALREADY_RUNNING)
     except ValidationError as error:

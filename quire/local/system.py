@@ -36,7 +36,7 @@ PORT_SECONDS = 3.0  # for a killed predecessor to let go of the port
 LONG = 3600.0
 INTERRUPTED = 130
 
-LIVE_WORKERS = text("SELECT pid FROM workers WHERE host = :host AND lease_until > clock_timestamp()")
+LEASE = text("SELECT id FROM workers WHERE host = :host AND pid = :pid AND lease_until > clock_timestamp()")
 
 
 def run(data: Path, *, port: int, workers: int, ready_file: Path | None, quiet: bool) -> int:
@@ -96,6 +96,7 @@ def _environment(data: Path, supervisor: Supervisor) -> dict[str, str]:
 
 
 def _started(server: embedded.Server) -> str:
+    logger.info("Starting %s …", server.name)
     server.start()
     return server.url
 
@@ -109,6 +110,7 @@ def _start_services(
         master_keys=environment["QUIRE_MASTER_KEYS"],
         admin_token=environment["QUIRE_ADMIN_TOKEN"],
     )
+    logger.info("Migrating the database …")
     supervisor.run(services.migrate(environment), seconds=MIGRATE_SECONDS)
     database = Database(settings.sqlalchemy_url, name="supervisor", pool_size=1, connect_timeout=2)
     workers = list(services.workers(settings, environment, workers_each))
@@ -125,6 +127,7 @@ def _start_services(
         *workers,
         services.scheduler(settings, environment, after=len(workers)),
     ]
+    logger.info("Starting %s …", ", ".join(child.name for child in children))
     for child in children:
         supervisor.start(child)
     _wait_until_ready(supervisor, children, listener, names, database)
@@ -133,17 +136,19 @@ def _start_services(
 def _wait_until_ready(
     supervisor: Supervisor, children: list[Child], listener: socket.socket, workers: list[str], database: Database
 ) -> None:
+    waits: list[tuple[str, Callable[[], bool]]] = [
+        ("api", lambda: _api_ready(listener.getsockname()[1])),
+        *((name, lambda name=name: _has_lease(supervisor.pid(name), database)) for name in workers),
+    ]
     deadline = time.monotonic() + READY_SECONDS
-    while True:
-        late = "api" if not _api_ready(listener.getsockname()[1]) else _late_worker(supervisor, workers, database)
-        if late is None:
-            return
-        for child in children:
-            if supervisor.fails(child.name):
-                raise ChildFailed(f"{child.name} does not start:\n{supervisor.tail(child.name)}")
-        if time.monotonic() > deadline:
-            raise ChildFailed(f"{late} is not ready after {READY_SECONDS:g} s:\n{supervisor.tail(late)}")
-        supervisor.pause(0.1)
+    for name, is_ready in waits:
+        while not is_ready():
+            for child in children:
+                if supervisor.fails(child.name):
+                    raise ChildFailed(f"{child.name} does not start:\n{supervisor.tail(child.name)}")
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"{name} is not ready after {READY_SECONDS:g} s:\n{supervisor.tail(name)}")
+            supervisor.pause(0.1)
 
 
 def _api_ready(port: int) -> bool:
@@ -157,12 +162,10 @@ def _api_ready(port: int) -> bool:
         connection.close()
 
 
-def _late_worker(supervisor: Supervisor, workers: list[str], database: Database) -> str | None:
-    """A worker that holds no lease yet."""
+def _has_lease(pid: int | None, database: Database) -> bool:
     with suppress(SQLAlchemyError), database.service() as session:
-        live = set(session.scalars(LIVE_WORKERS, {"host": socket.gethostname()}))
-        return next((name for name in workers if supervisor.pid(name) not in live), None)
-    return workers[0]
+        return session.scalar(LEASE, {"host": socket.gethostname(), "pid": pid}) is not None
+    return False
 
 
 def _tell_programs(ready_file: Path, url: str, admin_token: str, data: Path) -> None:

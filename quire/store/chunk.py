@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from quire.ids import first_id_at
@@ -53,8 +54,13 @@ MAKE_PARTITION = text("SELECT make_chunks_partition(:name, :lower, :upper)")
 
 
 def append(session: Session, rows: Sequence[dict[str, object]]) -> None:
+    """Add rows of jobs that this transaction has locked; rows that are there are left alone.
+
+    Only the run that holds a job's fence writes its log. So a row that is there is this writer's own, sent again
+    because the answer to its commit was lost.
+    """
     if rows:
-        session.execute(insert(Chunk), rows)
+        session.execute(insert(Chunk).on_conflict_do_nothing(), rows)
 
 
 def ends(session: Session, jobs: Sequence[UUID]) -> dict[UUID, Position]:

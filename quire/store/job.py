@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKeyConstraint, Identity, Index, select, text
@@ -109,18 +109,26 @@ class Job(Base):
     finished_at: Mapped[datetime | None]
 
 
+class Run(NamedTuple):
+    """One claim's run of a job. A job claimed anew is another run, and may be on the same worker."""
+
+    job_id: UUID
+    fence: int
+
+
 # Every transition locks its jobs first, in the order of their ids, then their lanes, in key order.
 LOCK_FENCED = text("""
-    SELECT jobs.id FROM jobs JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS mine (id, fence)
+    SELECT jobs.id, jobs.fence FROM jobs
+    JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS mine (id, fence)
         ON jobs.id = mine.id AND jobs.fence = mine.fence
     WHERE jobs.state = 'running' ORDER BY jobs.id FOR NO KEY UPDATE OF jobs
 """)
 
 
-def lock_fenced(session: Session, fences: dict[UUID, int]) -> set[UUID]:
-    """Lock the running jobs that still carry these fences; the others belong to somebody else by now."""
-    parameters = {"ids": list(fences), "fences": list(fences.values())}
-    return set(session.scalars(LOCK_FENCED, parameters))
+def lock_fenced(session: Session, runs: Sequence[Run]) -> set[Run]:
+    """Lock the jobs that still run under these fences; the others belong to somebody else by now."""
+    parameters = {"ids": [run.job_id for run in runs], "fences": [run.fence for run in runs]}
+    return {Run(*row) for row in session.execute(LOCK_FENCED, parameters)}
 
 
 def of_tenant(session: Session, tenant_id: UUID, job_id: UUID, *, lock: bool = False) -> Job | None:
@@ -140,6 +148,12 @@ def lock_orphans(session: Session, limit: int) -> Sequence[Job]:
     """Lock running jobs whose worker has no row any more: it lapsed, or was seen to die."""
     gone = text("NOT EXISTS (SELECT FROM workers WHERE workers.id = jobs.worker_id)")
     return session.scalars(_some(select(Job).where(Job.state == State.RUNNING, gone), limit)).all()
+
+
+def lock_of_worker(session: Session, worker_id: UUID) -> Sequence[Job]:
+    """Lock the jobs that run on a worker."""
+    statement = select(Job).where(Job.state == State.RUNNING, Job.worker_id == worker_id).order_by(Job.id)
+    return session.scalars(statement.with_for_update(key_share=True)).all()
 
 
 def lock_due(session: Session, limit: int) -> Sequence[Job]:

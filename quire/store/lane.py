@@ -44,11 +44,15 @@ HOLD_KEY = text("""
     ORDER BY model, tenant_id FOR KEY SHARE
 """)
 # A lane that wakes starts no earlier than the model's virtual now: idle time is not banked.
+# Several lanes are locked in key order, or two transactions that wake and settle the same ones would cross.
 WAKE = text("""
-    UPDATE lanes SET ready = true, virtual_time = greatest(virtual_time,
-        (SELECT virtual_now FROM models WHERE models.name = lanes.model))
-    WHERE NOT ready AND (model, tenant_id) IN
-        (SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])))
+    WITH asleep AS MATERIALIZED (
+        SELECT model, tenant_id FROM lanes WHERE NOT ready AND (model, tenant_id) IN
+            (SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])))
+        ORDER BY model, tenant_id FOR NO KEY UPDATE)
+    UPDATE lanes SET ready = true, virtual_time = greatest(virtual_time, virtual_now)
+    FROM asleep JOIN models ON models.name = asleep.model
+    WHERE lanes.model = asleep.model AND lanes.tenant_id = asleep.tenant_id
 """)
 LOCK = text("""
     SELECT 1 FROM lanes WHERE (model, tenant_id) IN

@@ -1,0 +1,61 @@
+# Needs GNU make ≥ 3.81 and Python ≥ 3.11; everything is installed into .venv.
+# A CPU-only torch, or another package index, is chosen through pip's own settings.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+SOURCES := quire quire_client api worker scheduler migrations training bench tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo up test check format train-text bench-spine clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(INSTALLED) ## create .venv and install everything into it
+
+# The stamp is written last: an interrupted install is done again, and pip goes on from what is there.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Quire needs Python 3.11 or newer; $(PYTHON) is not. Name one: make install PYTHON=python3.12" >&2; exit 1; }
+	@rm -f $@
+	@test -x $(RUN) && $(RUN) -c 'import pip' 2>/dev/null || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
+	$(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[server,worker,local,training,dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## start everything, write a poem, stop everything
+	@$(RUN) -m quire_client.demo
+
+up: $(INSTALLED) ## run the whole system on this machine until Ctrl-C
+	@$(RUN) -m quire.local
+
+test: $(INSTALLED) ## run all tests, in minutes
+	$(RUN) -m pytest
+
+check: $(INSTALLED) ## format, lint, types and layers, in seconds
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(INSTALLED) ## format the code, fix what can be fixed
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+train-text: $(INSTALLED) ## make the shipped checkpoint anew, in about 75 minutes
+	$(RUN) -m training.fetch
+	$(RUN) -m training.clean
+	$(RUN) -m training.documents
+	$(RUN) -m training.vocabulary
+	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training.train
+	$(RUN) -m training.export
+	$(RUN) -m training.evaluate
+	$(RUN) -m training.card
+
+bench-spine: $(INSTALLED) ## measure submit, claim and completion without a model
+	$(RUN) -m bench.spine
+
+clean: ## remove .venv and caches; the data in var/ stays
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,84 @@
+"""The composition root: builds everything from the settings, once, and passes it in."""
+
+from flask import Flask
+
+from api.auth import Authenticator
+from api.body import BodyReader
+from api.errors import answer_errors
+from api.metrics import Metrics
+from api.observing import observe
+from api.readiness import Readiness, RedisHealth
+from api.reading import JobReader
+from api.routes import docs, health, jobs, models, tenants
+from api.services import Services
+from api.submission import Submissions, Wakes
+from api.tenancy import Tenancy
+from api.tokenizing import Tokenizers
+from api.waiting import Listens, WaitingRoom
+from quire.crypto import KeyRing
+from quire.database import Database
+from quire.messages import Notices
+from quire.queue import Publisher
+from quire.settings import Settings
+
+# Requests are short and waiters hold no connection, so a few serve all threads; what waits longer than the
+# pool's time-out gets a 503 and comes back.
+POOL_SIZE = 16
+
+
+def create_app(
+    settings: Settings,
+    *,
+    database: Database | None = None,
+    publisher: Wakes | None = None,
+    notices: Listens | None = None,
+) -> Flask:
+    """Build the app. What is not passed in is made from the settings; nothing connects before the first request.
+
+    Raises:
+        ConfigurationError: the master keys are malformed.
+
+    """
+    ring = KeyRing.parse(settings.master_keys.get_secret_value())
+    redis_url = settings.redis_url.get_secret_value()
+    database = database or Database(settings.sqlalchemy_url, name="quire-api", pool_size=POOL_SIZE)
+    waiting = WaitingRoom(
+        notices or Notices(redis_url), seats=settings.max_waiters, longest=settings.max_wait_seconds
+    )
+    metrics = Metrics(database, waiting)
+    services = Services(
+        database=database,
+        authenticator=Authenticator(database, settings.admin_token),
+        bodies=BodyReader(settings.max_body_bytes),
+        submissions=Submissions(
+            database=database,
+            ring=ring,
+            tokenizers=Tokenizers(),
+            publisher=publisher or Publisher(redis_url),
+            configured=tuple(settings.models),
+            default_model=settings.default_model,
+            submitted=metrics.submitted,
+        ),
+        reader=JobReader(database, ring),
+        waiting=waiting,
+        tenancy=Tenancy(database, ring),
+        readiness=Readiness(database, RedisHealth(redis_url)),
+        metrics=metrics,
+        default_model=settings.default_model,
+    )
+    return assemble(services)
+
+
+def assemble(services: Services) -> Flask:
+    """Hang the routes into a Flask app."""
+    app = Flask("api", static_folder=None)
+    # One byte more: a body that does not tell its length is cut off there silently, and must be seen to be longer.
+    app.config["MAX_CONTENT_LENGTH"] = services.bodies.limit + 1
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # the OpenAPI document names every method there is
+    app.url_map.merge_slashes = False  # a redirect would be an answer that no client expects
+    app.extensions["quire"] = services  # for whoever has the app and must close it
+    observe(app, services.metrics)
+    answer_errors(app)
+    for routes in (jobs, models, tenants, health, docs):
+        app.register_blueprint(routes.blueprint(services))
+    return app

@@ -1,0 +1,103 @@
+"""Who is asking: API keys of tenants, and the operator's token."""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from flask import Request
+from pydantic import SecretStr
+
+from quire.database import Database
+from quire.errors import Forbidden, Unauthenticated
+from quire.store.tenant import FIND_KEY
+
+KEY = re.compile(r"(qk_[A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
+ALPHABET = string.ascii_lowercase + string.digits
+# The key is looked up before its tenant is known: as a tenant that does not exist, who sees no rows at all.
+NOBODY = UUID(int=0)
+
+
+class Scope(StrEnum):
+    READ = "jobs:read"
+    WRITE = "jobs:write"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The tenant that a request speaks for."""
+
+    tenant_id: UUID
+    key_id: UUID
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """An API key at the only moment when its secret is known."""
+
+    secret: str
+    prefix: str
+    digest: bytes
+
+    @classmethod
+    def draw(cls) -> "NewKey":
+        """Draw a key: a prefix that may be shown, and 256 random bits."""
+        prefix = "qk_" + "".join(secrets.choice(ALPHABET) for _ in range(12))
+        secret = f"{prefix}_{secrets.token_urlsafe(32)}"
+        return cls(secret, prefix, digest(secret))
+
+
+def digest(secret: str) -> bytes:
+    """SHA-256 is enough for a key of 256 random bits: there is nothing to guess."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+class Authenticator:
+    """Checks the Authorization header. Nothing is cached, so a revoked key is refused at once."""
+
+    def __init__(self, database: Database, admin_token: SecretStr | None) -> None:
+        self._database = database
+        # An empty variable in a .env file means "unset", not "the empty password".
+        self._admin_token = admin_token.get_secret_value() if admin_token else ""
+
+    def tenant(self, request: Request, scope: Scope | None = None) -> Caller:
+        """Return whose API key this is.
+
+        Raises:
+            Unauthenticated: there is no key, or it is malformed, unknown or revoked.
+            Forbidden: it lacks the scope.
+
+        """
+        secret = _bearer(request)
+        if not (match := KEY.fullmatch(secret)):
+            raise Unauthenticated
+        with self._database.tenant(NOBODY) as session:
+            found = session.execute(FIND_KEY, {"prefix": match[1]}).first()
+        known = hmac.compare_digest(digest(secret), found.secret_hash if found else bytes(32))
+        if not found or not known or found.revoked_at is not None:
+            raise Unauthenticated
+        if scope is not None and scope not in found.scopes:
+            raise Forbidden(f"The API key lacks the scope {scope}.")
+        return Caller(found.tenant_id, found.id)
+
+    def operator(self, request: Request) -> None:
+        """Check the operator's token.
+
+        Raises:
+            Forbidden: this server has none, so its operator's routes are closed.
+            Unauthenticated: the token is missing or wrong.
+
+        """
+        if not self._admin_token:
+            raise Forbidden("The operator's routes are closed: QUIRE_ADMIN_TOKEN is not set.")
+        if not hmac.compare_digest(_bearer(request).encode(), self._admin_token.encode()):
+            raise Unauthenticated("The operator's token is missing or wrong.")
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,101 @@
+"""From a checked request to the text that the model is given: prepared, composed, and fitted to its context."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+from api.schemas import JobRequest
+from quire.errors import FieldProblem, InvalidField, PromptTooLong
+from quire.forms import compose
+from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
+from quire.spec import Change, Input, Spec
+
+Side = Literal["start", "end"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a model can take."""
+
+    context_length: int  # tokens of prompt and piece together
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class Composed:
+    spec: Spec
+    prompt_tokens: int
+
+
+def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
+    """Build the job's spec.
+
+    Raises:
+        InvalidField: `max_tokens` leaves no room for a prompt, `logit_bias` names a token that the model does
+            not have, or the prompt holds nothing that the model knows.
+        PromptTooLong: it does not fit, and may not be cut.
+
+    """
+    _check(wanted, limits)
+    text, changes = _Preparing(), Counter[str]()
+    title, theme, style = text(wanted.title), text(wanted.theme), text(wanted.style)
+    prompt = text(wanted.prompt)
+    if wanted.form is not None:
+        prompt = compose(wanted.form, title=title, theme=theme, style=style)
+    fitted = _fitted(prompt or "", wanted, limits, spans)
+    changes = text.changes + Counter(truncated_tokens=fitted.cut)
+    spec = Spec(
+        input=Input(
+            form=wanted.form,
+            title=title,
+            theme=theme,
+            style=style,
+            prompt=fitted.text,
+            truncate=wanted.truncate,
+            changes=[Change.model_validate({"what": what, "count": count}) for what, count in changes.items()],
+        ),
+        parameters=wanted.parameters(),
+    )
+    return Composed(spec, fitted.tokens)
+
+
+class _Preparing:
+    """Prepares one text after the other and counts what that changed."""
+
+    def __init__(self) -> None:
+        self.changes: Counter[str] = Counter()
+
+    def __call__(self, raw: str | None) -> str | None:
+        if raw is None:
+            return None
+        prepared = prepare(raw)
+        self.changes.update({change.what: change.count for change in prepared.changes})
+        return prepared.text
+
+
+def _check(wanted: JobRequest, limits: Limits) -> None:
+    if wanted.max_tokens >= limits.context_length:
+        raise InvalidField.one(
+            "max_tokens",
+            f"Input should be less than the model's context of {limits.context_length} tokens, "
+            "to leave room for the prompt",
+        )
+    for token in wanted.logit_bias:
+        if int(token) >= limits.vocab_size:
+            raise InvalidField.one(f"logit_bias.{token}", f"The model has {limits.vocab_size} tokens")
+
+
+def _fitted(prompt: str, wanted: JobRequest, limits: Limits, spans: Spans) -> Fitted:
+    room = limits.context_length - wanted.max_tokens
+    field = "prompt" if wanted.form is None else "theme" if wanted.theme is not None else "title"
+    try:
+        fitted = fit(prompt, spans, room, wanted.truncate)
+    except DoesNotFit as answer:
+        message = (
+            f"The prompt has {answer.tokens} tokens, {answer.excess} too many: the context of "
+            f"{limits.context_length} less max_tokens of {wanted.max_tokens} leaves {room}"
+        )
+        raise PromptTooLong(f"{field}: {message}", fields=(FieldProblem(field, message),)) from None
+    if fitted.tokens == 0:
+        raise InvalidField.one(field, "Holds no token that this model knows")
+    return fitted

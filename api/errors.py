@@ -1,0 +1,104 @@
+"""Every error as application/problem+json (RFC 9457) that an OpenAI client can read as well."""
+
+import json
+import logging
+from http import HTTPStatus
+
+from flask import Flask, Response, g, request
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WrongMethod
+from werkzeug.routing import RequestRedirect
+
+from api import responses
+from quire.errors import BodyTooLarge, Conflict, NotFound, QuireError, Unavailable
+
+log = logging.getLogger(__name__)
+
+OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class MethodNotAllowed(QuireError):
+    """The address does not answer that method."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    code = "method_not_allowed"
+
+
+class Internal(QuireError):
+    """Something went wrong on the server; the operator finds it in the log by the request's id."""
+
+
+def answer_errors(app: Flask) -> None:
+    """Answer everything that is raised in this app."""
+    app.register_error_handler(QuireError, _quire_error)
+    app.register_error_handler(HTTPException, _http_exception)
+    app.register_error_handler(DBAPIError, _database_error)
+    app.register_error_handler(PoolTimeoutError, _database_error)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def problem(error: QuireError) -> Response:
+    """Return the answer for an error."""
+    status = HTTPStatus(error.status)
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    param = error.fields[0].field if error.fields else None
+    body = responses.Problem(
+        title=status.phrase,
+        status=status,
+        code=error.code,
+        detail=error.detail,
+        instance=request.path,
+        fields=[responses.WrongField(field=item.field, message=item.message) for item in error.fields],
+        error=responses.OpenAIError(message=error.detail, type=kind, param=param, code=error.code),
+    )
+    # In ASCII: a name that somebody sent may hold what UTF-8 cannot.
+    answer = Response(json.dumps(dict(body), default=dict), status, mimetype="application/problem+json")
+    if error.retry_after is not None:
+        answer.headers["Retry-After"] = str(error.retry_after)
+    elif isinstance(error, Conflict):
+        answer.headers["X-Should-Retry"] = "false"  # or clients of OpenAI's make try this one again by themselves
+    if status == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
+
+
+def _quire_error(error: QuireError) -> Response:
+    if error.status >= 500 and not isinstance(error, Unavailable):
+        return _unexpected(error)
+    if isinstance(error, Unavailable):
+        log.warning("unavailable", extra={"action": "unavailable", "error": str(error.__cause__ or error)})
+    return problem(error)
+
+
+def _http_exception(error: HTTPException) -> Response:
+    """Answer what Flask raises by itself: no such address, wrong method, body too large."""
+    if isinstance(error, WrongMethod):
+        answer = problem(MethodNotAllowed())
+        answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return answer
+    if error.code == HTTPStatus.NOT_FOUND:
+        return problem(NotFound("There is nothing at this address."))
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return problem(BodyTooLarge())
+    if isinstance(error, RequestRedirect) or error.code is None or error.code >= 500:
+        return _unexpected(error)
+    status = HTTPStatus(error.code)
+    kind = type(status.name, (QuireError,), {"status": status, "code": status.name.lower()})
+    return problem(kind(error.description))
+
+
+def _database_error(error: DBAPIError | PoolTimeoutError) -> Response:
+    """Answer for a Postgres that is away, restarting or overloaded; any other failure of it is a bug of ours."""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if not (lost or isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)):
+        return _unexpected(error)
+    cause = error.orig if isinstance(error, DBAPIError) else error  # without the statement and its values
+    log.warning("postgres away", extra={"action": "postgres_away", "error": str(cause)})
+    return problem(Unavailable("The database does not answer right now; a retry will help."))
+
+
+def _unexpected(error: Exception) -> Response:
+    log.error("unexpected", exc_info=error, extra={"action": "unexpected", "request_id": g.request_id})
+    return problem(Internal())

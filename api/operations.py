@@ -1,0 +1,105 @@
+"""The table of routes: what each is for, takes and answers. The OpenAPI document is made from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import BaseModel
+
+from api import responses, schemas
+
+Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
+
+OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
+SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422, 429)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a success carries: a JSON model, or another media type, or nothing."""
+
+    model: type[BaseModel] | None = None
+    media: str | None = None
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    method: str
+    path: str
+    tag: str
+    summary: str
+    answers: Mapping[int, Answer]
+    security: Security | None = None
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    headers: tuple[str, ...] = ()  # request headers that mean something here
+    errors: tuple[int, ...] = field(default=())  # beside those of all operations alike
+
+
+OPERATIONS = (
+    Operation(
+        "POST", "/v1/jobs", "Jobs", "Submit a job",
+        {202: Answer(responses.Job, headers=("Location", "Idempotent-Replayed", *OBJECT_HEADERS))},
+        "jobs:write", body=schemas.JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
+    ),
+    Operation(
+        "GET", "/v1/jobs", "Jobs", "List jobs, newest first",
+        {200: Answer(responses.JobPage)}, "jobs:read", query=schemas.JobQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}", "Jobs", "Look at a job, or wait for it",
+        {200: Answer(responses.Job, headers=OBJECT_HEADERS), 304: Answer(headers=OBJECT_HEADERS)},
+        "jobs:read", headers=("If-None-Match", "Prefer"), errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/output", "Jobs", "Read the finished text",
+        {200: Answer(media="text/plain")}, "jobs:read", query=schemas.OutputQuery, errors=(400, 404, 409),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/cancel", "Jobs", "Cancel a job; one that is over stays as it is",
+        {200: Answer(responses.Job, headers=("ETag",))}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "DELETE", "/v1/jobs/{job_id}", "Jobs", "Delete a job that is over, with its text",
+        {204: Answer()}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "GET", "/v1/models", "Models", "List the models that some worker has loaded",
+        {200: Answer(responses.ModelList)}, "any key",
+    ),
+    Operation(
+        "POST", "/v1/tenants", "Tenants", "Make a tenant",
+        {201: Answer(responses.Tenant)}, "operator", body=schemas.TenantRequest, errors=(400, 409, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/tenants", "Tenants", "List tenants, newest first",
+        {200: Answer(responses.TenantPage)}, "operator", query=schemas.PageQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/tenants/{tenant_id}", "Tenants", "Look at a tenant",
+        {200: Answer(responses.Tenant)}, "operator", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/tenants/{tenant_id}/keys", "Tenants", "Make an API key; its secret is shown this once",
+        {201: Answer(responses.KeyWithSecret)}, "operator", body=schemas.KeyRequest, errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/tenants/{tenant_id}/keys", "Tenants", "List the keys of a tenant, revoked ones too",
+        {200: Answer(responses.KeyPage)}, "operator", query=schemas.KeyQuery, errors=(400, 404),
+    ),
+    Operation(
+        "DELETE", "/v1/tenants/{tenant_id}/keys/{key_id}", "Tenants", "Revoke a key, at once",
+        {204: Answer()}, "operator", errors=(404,),
+    ),
+    Operation(
+        "GET", "/healthz", "Health", "Whether this process answers", {200: Answer(responses.Alive)},
+    ),
+    Operation(
+        "GET", "/readyz", "Health", "Whether Postgres answers and is migrated", {200: Answer(responses.Ready)},
+        errors=(503,),
+    ),
+    Operation("GET", "/metrics", "Health", "Metrics for Prometheus", {200: Answer(media="text/plain")}),
+    Operation("GET", "/openapi.json", "Documents", "This document", {200: Answer(media="application/json")}),
+    Operation("GET", "/docs", "Documents", "This document, to be read", {200: Answer(media="text/html")}),
+)  # fmt: skip

@@ -1,0 +1,126 @@
+"""From rows to what is shown of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from api import responses
+from quire import ids, store
+from quire.pieces import Piece
+from quire.spec import Input, Parameters, Spec
+from quire.store.job import Hold, State
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a job beside its row."""
+
+    spec: Spec
+    position: int | None  # in its lane; None unless it waits there
+    tokens: int  # written so far
+    now: datetime
+
+
+def job(row: store.Job, facts: Facts, pieces: Sequence[Piece]) -> responses.Job:
+    texts = responses.Output(pieces=[_piece(piece) for piece in pieces]) if pieces else None
+    shown = job_in_list(row, facts)
+    return responses.Job(**dict(shown), input=_input(facts.spec.input), output=texts)
+
+
+def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
+    billed = row.prompt_tokens if row.started_at else 0
+    return responses.JobInList(
+        id=ids.show(ids.JOB, row.id),
+        kind=row.kind,
+        state=row.state,
+        blocked_by="not_before" if is_held(row) else None,
+        model=row.model,
+        priority=row.priority,
+        metadata=row.user_metadata,
+        parameters=_parameters(row.seed, facts.spec),
+        queue=responses.Queue(position=facts.position),
+        progress=responses.Progress(tokens=facts.tokens, max_tokens=row.max_tokens),
+        attempts=row.attempts,
+        numerics=row.numerics,
+        numerics_changed=row.numerics_changed,
+        created_at=row.created_at,
+        not_before=row.not_before,
+        deadline=row.deadline,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        timings=_timings(row, facts.now),
+        usage=responses.Usage(
+            prompt_tokens=billed, completion_tokens=facts.tokens, total_tokens=billed + facts.tokens
+        ),
+        error=responses.Failure(**row.error) if row.error else None,
+    )
+
+
+def is_held(row: store.Job) -> bool:
+    return row.state is State.QUEUED and row.hold == Hold.NOT_BEFORE
+
+
+def tenant(row: store.Tenant) -> responses.Tenant:
+    return responses.Tenant(
+        id=ids.show(ids.TENANT, row.id),
+        name=row.name,
+        weight=row.weight,
+        max_running=row.max_running,
+        max_queued=row.max_queued,
+        created_at=row.created_at,
+    )
+
+
+def key(row: store.ApiKey) -> responses.Key:
+    return responses.Key(
+        id=ids.show(ids.KEY, row.id),
+        tenant_id=ids.show(ids.TENANT, row.tenant_id),
+        name=row.name,
+        prefix=row.prefix,
+        scopes=row.scopes,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+def _input(asked: Input) -> responses.JobInput:
+    return responses.JobInput(
+        form=asked.form,
+        title=asked.title,
+        theme=asked.theme,
+        style=asked.style,
+        prompt=asked.prompt,
+        changes=asked.changes,
+    )
+
+
+def _parameters(seed: int, spec: Spec) -> responses.JobParameters:
+    drawn = {name: getattr(spec.parameters, name) for name in Parameters.model_fields}
+    # Not checked again: they were when they were sent, and a range may have been narrowed since.
+    return responses.JobParameters.model_construct(
+        **drawn | {"best_of": spec.parameters.draws, "seed": seed, "truncate": spec.input.truncate}
+    )
+
+
+def _piece(piece: Piece) -> responses.JobPiece:
+    logprobs = responses.PieceLogprobs(**asdict(piece.logprobs)) if piece.logprobs else None
+    return responses.JobPiece(
+        index=piece.index,
+        text=piece.text,
+        tokens=len(piece.ids),
+        finish_reason=piece.finish,
+        logprobs=logprobs,
+    )
+
+
+def _timings(row: store.Job, now: datetime) -> responses.Timings:
+    end = row.finished_at or now
+    running = _seconds(row.started_at, end) if row.started_at else None
+    return responses.Timings(
+        queued_seconds=_seconds(row.created_at, row.started_at or end), running_seconds=running
+    )
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    """Return the time between, in seconds; never negative, where this machine's clock is behind Postgres's."""
+    return max(0.0, round((end - start).total_seconds(), 6))

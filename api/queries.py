@@ -1,0 +1,103 @@
+"""What only the API reads: pages of lists, and the counts of the metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select, text
+from sqlalchemy.orm import Session
+
+from quire.ids import first_id_at
+from quire.store import ApiKey, Job, Tenant
+from quire.store.job import Kind, State
+
+# Ids carry the time of the API that drew them, `created_at` is Postgres's: as far apart as clocks may be.
+CLOCKS_APART = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which jobs of a tenant a list shows."""
+
+    states: Sequence[State] = ()
+    kind: Kind | None = None
+    model: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+def newest_jobs(
+    session: Session, tenant_id: UUID, wanted: JobFilter, *, before: UUID | None, limit: int
+) -> Sequence[Job]:
+    """Return the tenant's jobs by falling id, older than the job `before` if given."""
+    statement = select(Job).where(Job.tenant_id == tenant_id)
+    if before is not None:
+        statement = statement.where(Job.id < before)
+    if wanted.states:
+        statement = statement.where(Job.state.in_(wanted.states))
+    if wanted.kind is not None:
+        statement = statement.where(Job.kind == wanted.kind)
+    if wanted.model is not None:
+        statement = statement.where(Job.model == wanted.model)
+    statement = _created(statement, wanted.created_after, wanted.created_before)
+    return session.scalars(statement.order_by(Job.id.desc()).limit(limit)).all()
+
+
+def _created(statement: Select[Job], after: datetime | None, before: datetime | None) -> Select[Job]:
+    """Bound the time, and the id as well, which is what the index is on."""
+    if after is not None:
+        statement = statement.where(Job.created_at > after, Job.id >= first_id_at(after - CLOCKS_APART))
+    if before is not None:
+        statement = statement.where(Job.created_at < before, Job.id < first_id_at(before + CLOCKS_APART))
+    return statement
+
+
+POSITIONS = text("""
+    SELECT id, position FROM (
+        SELECT id, row_number() OVER (PARTITION BY model ORDER BY priority DESC, seq) AS position FROM jobs
+        WHERE tenant_id = :tenant AND model = ANY (:models) AND state = 'queued' AND hold = 0) AS lanes
+    WHERE id = ANY (:jobs)
+""")
+
+
+def positions(session: Session, tenant_id: UUID, waiting: Sequence[Job]) -> dict[UUID, int]:
+    """Return the places of several jobs in their lanes, counted from 1, in one walk over each lane."""
+    if not waiting:
+        return {}
+    parameters = {"tenant": tenant_id, "models": list({job.model for job in waiting})}
+    found = session.execute(POSITIONS, parameters | {"jobs": [job.id for job in waiting]})
+    return {job: int(position) for job, position in found}
+
+
+def newest_tenants(session: Session, *, before: UUID | None, limit: int) -> Sequence[Tenant]:
+    statement = select(Tenant).order_by(Tenant.id.desc()).limit(limit)
+    return session.scalars(statement if before is None else statement.where(Tenant.id < before)).all()
+
+
+def newest_keys(session: Session, tenant_id: UUID, *, before: UUID | None, limit: int) -> Sequence[ApiKey]:
+    statement = select(ApiKey).where(ApiKey.tenant_id == tenant_id).order_by(ApiKey.id.desc()).limit(limit)
+    return session.scalars(statement if before is None else statement.where(ApiKey.id < before)).all()
+
+
+# One statement for each, because each has its own partial index; all jobs there ever were are never read.
+LIVE_COUNTS = {
+    "queued": text("SELECT model, count(*) FROM jobs WHERE state = 'queued' AND hold = 0 GROUP BY model"),
+    "held": text("SELECT model, count(*) FROM jobs WHERE state = 'queued' AND hold <> 0 GROUP BY model"),
+    "running": text("SELECT model, count(*) FROM jobs WHERE state = 'running' GROUP BY model"),
+}
+HEAD = text("SELECT version_num FROM alembic_version")
+
+
+def live_counts(session: Session) -> list[tuple[str, str, int]]:
+    """Return (model, state, jobs) for the live states, with held jobs apart."""
+    rows: list[tuple[str, str, Any]] = []
+    for state, statement in LIVE_COUNTS.items():
+        rows += [(model, state, count) for model, count in session.execute(statement)]
+    return rows
+
+
+def migration(session: Session) -> str | None:
+    """Return the migration that the database is at."""
+    return session.execute(HEAD).scalar_one_or_none()

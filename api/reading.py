@@ -1,0 +1,121 @@
+"""Reading jobs: rows, sealed bodies and text logs, put together into what is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from api import presenter, queries, responses
+from api.cursors import cursor, position
+from api.presenter import Facts
+from api.schemas import JobQuery
+from quire import ids, pieces, textlog
+from quire.crypto import DataKey, KeyRing
+from quire.database import Database
+from quire.errors import NotFound
+from quire.pieces import Piece
+from quire.spec import Spec
+from quire.store import Job, Tenant, chunk
+from quire.store import job as jobs
+from quire.store.job import State
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """How far a job is, and its pieces."""
+
+    state: State
+    pieces: Sequence[Piece]
+
+
+class JobReader:
+    """Each method is one transaction of the tenant. NotFound is raised for what is not the tenant's."""
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+
+    def one(self, tenant_id: UUID, job_id: UUID) -> responses.Job:
+        with self._database.tenant(tenant_id) as session:
+            row, key = self._find(session, tenant_id, job_id)
+            written = _pieces(session, row, key)
+            facts = Facts(
+                spec=_open(row, key),
+                position=jobs.position(session, row) if _waits(row) else None,
+                tokens=row.completion_tokens if row.state.is_terminal else _tokens(written),
+                now=datetime.now(UTC),
+            )
+        return presenter.job(row, facts, written)
+
+    def is_terminal(self, tenant_id: UUID, job_id: UUID) -> bool:
+        with self._database.tenant(tenant_id) as session:
+            state = session.scalar(select(Job.state).where(Job.id == job_id, Job.tenant_id == tenant_id))
+        if state is None:
+            raise NotFound
+        return state.is_terminal
+
+    def delivered(self, tenant_id: UUID, job_id: UUID) -> Delivered:
+        with self._database.tenant(tenant_id) as session:
+            row, key = self._find(session, tenant_id, job_id)
+            return Delivered(row.state, _pieces(session, row, key) if row.state.is_terminal else ())
+
+    def page(self, tenant_id: UUID, query: JobQuery) -> responses.JobPage:
+        wanted = queries.JobFilter(query.state, query.kind, query.model, query.created_after, query.created_before)
+        before = position(ids.JOB, query.after)
+        with self._database.tenant(tenant_id) as session:
+            key = self._key(session, tenant_id)
+            rows = queries.newest_jobs(session, tenant_id, wanted, before=before, limit=query.limit + 1)
+            shown = self._in_list(session, key, rows[: query.limit])
+        more = len(rows) > query.limit
+        return responses.JobPage(
+            data=shown,
+            has_more=more,
+            next_cursor=cursor(ids.JOB, rows[query.limit - 1].id) if more else None,
+        )
+
+    def _in_list(self, session: Session, key: DataKey, rows: Sequence[Job]) -> list[responses.JobInList]:
+        now = datetime.now(UTC)
+        # A queued job may have text as well, from a worker that it lost.
+        ends = chunk.ends(session, [row.id for row in rows if row.started_at and not row.state.is_terminal])
+        waiting = [row for row in rows if _waits(row)]
+        places = queries.positions(session, waiting[0].tenant_id, waiting) if waiting else {}
+        return [
+            presenter.job_in_list(
+                row,
+                Facts(
+                    spec=_open(row, key),
+                    position=places.get(row.id),
+                    tokens=ends[row.id].offset if row.id in ends else row.completion_tokens,
+                    now=now,
+                ),
+            )
+            for row in rows
+        ]
+
+    def _find(self, session: Session, tenant_id: UUID, job_id: UUID) -> tuple[Job, DataKey]:
+        row = jobs.of_tenant(session, tenant_id, job_id)
+        if row is None:
+            raise NotFound
+        return row, self._key(session, tenant_id)
+
+    def _key(self, session: Session, tenant_id: UUID) -> DataKey:
+        return self._ring.unwrap(session.get_one(Tenant, tenant_id).wrapped_key, tenant_id)
+
+
+def _waits(row: Job) -> bool:
+    return row.state is State.QUEUED and not presenter.is_held(row)
+
+
+def _open(row: Job, key: DataKey) -> Spec:
+    return Spec.decode(key.open(row.body, f"job:{row.id}"))
+
+
+def _pieces(session: Session, row: Job, key: DataKey) -> list[Piece]:
+    return pieces.fold(textlog.read(chunk.of_jobs(session, [row.id])[row.id], key))
+
+
+def _tokens(written: Sequence[Piece]) -> int:
+    return sum(len(piece.ids) for piece in written)

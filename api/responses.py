@@ -1,0 +1,228 @@
+"""What is sent back, field by field: the presenter fills these, and the OpenAPI document is made from them."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from quire.spec import Change, Form, Parameters
+from quire.store.job import Kind, State
+
+
+def rfc3339(moment: datetime) -> str:
+    """Write a time in UTC, always with microseconds, so that times compare as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+Moment = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Response(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+# ---- jobs ------------------------------------------------------------------------------------------------
+
+
+class JobInput(Response):
+    """What was asked for, and the prompt that the model really continues."""
+
+    form: Form | None
+    title: str | None
+    theme: str | None
+    style: str | None
+    prompt: str
+    changes: list[Change] = Field(description="What preparation did to the text.")
+
+
+class JobParameters(Parameters):
+    best_of: int | None = Field(description="Draws; n unless it was given.")
+    seed: int
+    truncate: Literal["start", "end"] | None
+
+
+class Queue(Response):
+    position: int | None = Field(description="From 1, in your queue of this model; null unless waiting there.")
+
+
+class Progress(Response):
+    tokens: int
+    max_tokens: int = Field(description="Of all pieces together.")
+
+
+class Timings(Response):
+    queued_seconds: Seconds
+    running_seconds: Seconds | None = Field(description="Null if it never ran.")
+
+
+class Usage(Response):
+    """What is billed by now: nothing for a job that never ran."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class PieceLogprobs(Response):
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+
+
+class JobPiece(Response):
+    index: int
+    text: str
+    tokens: int
+    finish_reason: str | None = Field(description="stop, length, or null: not finished, or cut off.")
+    logprobs: PieceLogprobs | None
+
+
+class Output(Response):
+    pieces: list[JobPiece]
+
+
+class Failure(Response):
+    code: str
+    message: str
+
+
+class JobInList(Response):
+    """A job without its texts."""
+
+    id: str
+    object: Literal["job"] = "job"
+    kind: Kind
+    state: State
+    blocked_by: Literal["not_before"] | None = Field(description="What holds a queued job.")
+    model: str
+    priority: int
+    metadata: dict[str, str]
+    parameters: JobParameters
+    queue: Queue
+    progress: Progress
+    attempts: int = Field(description="Crashes of workers that it has survived.")
+    numerics: str | None
+    numerics_changed: bool
+    created_at: Moment
+    not_before: Moment | None
+    deadline: Moment | None
+    started_at: Moment | None
+    finished_at: Moment | None
+    timings: Timings
+    usage: Usage
+    error: Failure | None
+
+
+class Job(JobInList):
+    input: JobInput
+    output: Output | None = Field(description="The text committed so far, or delivered; null while there is none.")
+
+
+# ---- models, tenants, keys -------------------------------------------------------------------------------
+
+
+class Model(Response):
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="Seconds since 1970.")
+    owned_by: Literal["quire"] = "quire"
+    context_length: int
+    vocab_size: int
+    numerics: str | None
+    workers: int = Field(description="Workers alive.")
+    default: bool
+
+
+class Tenant(Response):
+    id: str
+    object: Literal["tenant"] = "tenant"
+    name: str
+    weight: float
+    max_running: int | None
+    max_queued: int
+    created_at: Moment
+
+
+class Key(Response):
+    id: str
+    object: Literal["key"] = "key"
+    tenant_id: str
+    name: str | None
+    prefix: str
+    scopes: list[str]
+    created_at: Moment
+    revoked_at: Moment | None
+
+
+class KeyWithSecret(Key):
+    secret: str = Field(description="The whole key. It is shown this once.")
+
+
+# ---- lists -----------------------------------------------------------------------------------------------
+
+
+class Page(Response):
+    object: Literal["list"] = "list"
+    has_more: bool
+    next_cursor: str | None
+
+
+class JobPage(Page):
+    data: list[JobInList]
+
+
+class TenantPage(Page):
+    data: list[Tenant]
+
+
+class KeyPage(Page):
+    data: list[Key]
+
+
+class ModelList(Response):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+# ---- the rest --------------------------------------------------------------------------------------------
+
+
+class Alive(Response):
+    status: Literal["ok"] = "ok"
+
+
+class Ready(Response):
+    status: Literal["ready"] = "ready"
+    postgres: Literal["ok"] = "ok"
+    migration: str
+    redis: Literal["ok", "unavailable"] = Field(description="Submitting works without it.")
+
+
+class WrongField(Response):
+    field: str
+    message: str
+
+
+class OpenAIError(Response):
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Problem(Response):
+    """RFC 9457, with an `error` member in OpenAI's form."""
+
+    type: Literal["about:blank"] = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str
+    instance: str
+    fields: list[WrongField]
+    error: OpenAIError

@@ -1,0 +1,109 @@
+"""Jobs: submit, list, look, wait, read, cancel, delete."""
+
+from uuid import UUID
+
+from flask import Blueprint, Response, request
+
+from api import replies
+from api.auth import Scope
+from api.conditional import etag, idempotency_key, still_holds
+from api.prefer import wait_seconds
+from api.schemas import JobQuery, OutputQuery
+from api.services import Services
+from api.validation import checked_query
+from quire import ids, jobs
+from quire.errors import Conflict, InvalidField, NotFound
+
+BETWEEN_PIECES = "* * *"
+
+
+def blueprint(services: Services) -> Blueprint:
+    routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
+    answers = JobRoutes(services)
+    routes.post("")(answers.submit)
+    routes.get("")(answers.index)
+    routes.get("/<job_id>")(answers.show)
+    routes.get("/<job_id>/output")(answers.output)
+    routes.post("/<job_id>/cancel")(answers.cancel)
+    routes.delete("/<job_id>")(answers.delete)
+    return routes
+
+
+class JobRoutes:
+    def __init__(self, services: Services) -> None:
+        self._database = services.database
+        self._bodies = services.bodies
+        self._submissions = services.submissions
+        self._reader = services.reader
+        self._waiting = services.waiting
+        self._authenticator = services.authenticator
+
+    def submit(self) -> Response:
+        tenant = self._tenant(Scope.WRITE)
+        key, body = idempotency_key(request), self._bodies.read(request)
+        accepted = self._submissions.submit(tenant, body, key)
+        waited = self._wait_for_end(tenant, accepted.job_id)
+        shown = self._reader.one(tenant, accepted.job_id)
+        answer = replies.job(shown, 202, waited=waited)
+        answer.headers["Location"] = f"/v1/jobs/{shown.id}"
+        if accepted.replayed:
+            answer.headers["Idempotent-Replayed"] = "true"
+        return answer
+
+    def index(self) -> Response:
+        tenant = self._tenant(Scope.READ)
+        return replies.shown(self._reader.page(tenant, checked_query(JobQuery, request.args)))
+
+    def show(self, job_id: str) -> Response:
+        tenant, job = self._tenant(Scope.READ), _id(job_id)
+        # Who sends If-None-Match wants to know of any change; the others only of the end.
+        wait = self._wait_for_change if request.if_none_match else self._wait_for_end
+        waited = wait(tenant, job)
+        return replies.job_if_changed(request, self._reader.one(tenant, job), waited=waited)
+
+    def output(self, job_id: str) -> Response:
+        tenant, job = self._tenant(Scope.READ), _id(job_id)
+        wanted = checked_query(OutputQuery, request.args).piece
+        delivered = self._reader.delivered(tenant, job)
+        if not delivered.pieces:
+            raise Conflict(f"The job is {delivered.state} and has no finished text.")
+        texts = [piece.text for piece in delivered.pieces if wanted is None or piece.index == wanted]
+        if not texts:
+            raise InvalidField.one("piece", "The job has no such piece")
+        return Response(f"\n{BETWEEN_PIECES}\n".join(texts), mimetype="text/plain")
+
+    def cancel(self, job_id: str) -> Response:
+        tenant, job = self._tenant(Scope.WRITE), _id(job_id)
+        with self._database.tenant(tenant) as session:
+            jobs.cancel(session, tenant, job)
+        self._waiting.ring(job)
+        return replies.job(self._reader.one(tenant, job))
+
+    def delete(self, job_id: str) -> Response:
+        tenant, job = self._tenant(Scope.WRITE), _id(job_id)
+        with self._database.tenant(tenant) as session:
+            jobs.delete(session, tenant, job)
+        return Response(status=204)
+
+    def _tenant(self, scope: Scope) -> UUID:
+        return self._authenticator.tenant(request, scope).tenant_id
+
+    def _wait_for_end(self, tenant: UUID, job: UUID) -> float | None:
+        def settled() -> bool:
+            return self._reader.is_terminal(tenant, job)
+
+        return self._waiting.hold(job, settled, wait_seconds(request))
+
+    def _wait_for_change(self, tenant: UUID, job: UUID) -> float | None:
+        def settled() -> bool:
+            now = self._reader.one(tenant, job)
+            return now.state.is_terminal or not still_holds(request, etag(now))
+
+        return self._waiting.hold(job, settled, wait_seconds(request))
+
+
+def _id(shown: str) -> UUID:
+    job = ids.parse(ids.JOB, shown)
+    if job is None:
+        raise NotFound
+    return job

@@ -1,0 +1,110 @@
+"""What may be sent: bodies and queries, with every range. What is sent back is in responses.py."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from api.auth import Scope
+from api.fields import Line, MetadataKey, MetadataValue, Moment, Name, OneOrMore, Prompt, Sequence, wrong
+from quire.spec import Form, Parameters
+from quire.store.job import Kind, State
+
+MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
+MAX_INT = 2**31 - 1  # Postgres's integer
+
+
+class JobRequest(Parameters):
+    """A job: exactly one of `prompt` and `form`, and how to draw."""
+
+    kind: Literal["text"] = Field(default="text", description="What is made.")
+    model: Name | None = Field(default=None, description="A name of GET /v1/models; default: the server's first.")
+    prompt: Prompt | None = Field(default=None, description="Continued as it is.")
+    form: Form | None = Field(default=None, description="A template builds the prompt from title, theme, style.")
+    title: Line | None = Field(default=None, description="One line; only with form.")
+    theme: Line | None = Field(default=None, description="One line; only with form.")
+    style: Line | None = Field(default=None, description="An adjective or two; needs a theme.")
+    truncate: Literal["start", "end"] | None = Field(
+        default=None, description="Which side of a prompt that is too long may be cut; default: refuse it."
+    )
+    seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Drawn, and told, if not given.")
+    stop: Annotated[list[Sequence], OneOrMore] = Field(
+        default=[], max_length=8, description="A string or several; each ends the piece before it."
+    )
+    banned: list[Sequence] = Field(default=[], max_length=100, description="Strings that are never written.")
+    not_before: Moment | None = Field(default=None, description="Held until then.")
+    deadline: Moment | None = Field(default=None, description="Expired if not finished by then.")
+    priority: int = Field(default=0, ge=-100, le=100, description="Higher first, inside your own queue.")
+    metadata: dict[MetadataKey, MetadataValue] = Field(
+        default={}, max_length=16, description="Yours; not encrypted."
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        """A message starts with the field it blames: see validation.py."""
+        if (self.prompt is None) == (self.form is None):
+            raise wrong("prompt: exactly one of prompt and form is required")
+        if self.form is None:
+            for field in ("title", "theme", "style"):
+                if getattr(self, field) is not None:
+                    raise wrong(f"{field}: goes with form, not with prompt")
+        elif self.theme is None and self.title is None:
+            raise wrong("theme: a form needs a theme or a title")
+        elif self.style is not None and self.theme is None:
+            raise wrong("style: needs a theme")
+        return self
+
+    @model_validator(mode="after")
+    def _times(self) -> Self:
+        if self.deadline is not None:
+            if self.deadline <= datetime.now(UTC):
+                raise wrong("deadline: should be in the future")
+            if self.not_before is not None and self.deadline <= self.not_before:
+                raise wrong("deadline: should be after not_before")
+        return self
+
+    def parameters(self) -> Parameters:
+        return Parameters.model_construct(**{name: getattr(self, name) for name in Parameters.model_fields})
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TenantRequest(Request):
+    name: Name
+    weight: float = Field(default=1.0, ge=0.001, le=1000, description="Share of tokens against other tenants.")
+    max_running: int | None = Field(
+        default=None, ge=1, le=MAX_INT, description="Jobs at once, of each model; default: no limit."
+    )
+    max_queued: int = Field(default=100_000, ge=1, le=10_000_000, description="Jobs waiting at once.")
+
+
+class KeyRequest(Request):
+    name: Name | None = None
+    scopes: list[Literal["jobs:read", "jobs:write"]] = Field(
+        default=[scope.value for scope in Scope], min_length=1, max_length=len(Scope)
+    )
+
+
+class PageQuery(Request):
+    """Which page of a list."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+    after: str | None = Field(default=None, max_length=200, description="The next_cursor of the page before.")
+
+
+class KeyQuery(PageQuery):
+    limit: int = Field(default=1000, ge=1, le=1000)  # all, for anybody's purpose
+
+
+class JobQuery(PageQuery):
+    state: list[State] = Field(default=[], description="Any of these; repeat it for several.")
+    kind: Kind | None = None
+    model: Name | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+
+
+class OutputQuery(Request):
+    piece: int | None = Field(default=None, ge=0, le=MAX_INT, description="One piece alone, counted from 0.")

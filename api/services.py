@@ -1,0 +1,27 @@
+"""What the routes are given: everything that one app is made of, built by app.py."""
+
+from dataclasses import dataclass
+
+from api.auth import Authenticator
+from api.body import BodyReader
+from api.metrics import Metrics
+from api.readiness import Readiness
+from api.reading import JobReader
+from api.submission import Submissions
+from api.tenancy import Tenancy
+from api.waiting import WaitingRoom
+from quire.database import Database
+
+
+@dataclass(frozen=True)
+class Services:
+    database: Database
+    authenticator: Authenticator
+    bodies: BodyReader
+    submissions: Submissions
+    reader: JobReader
+    waiting: WaitingRoom
+    tenancy: Tenancy
+    readiness: Readiness
+    metrics: Metrics
+    default_model: str

@@ -1,0 +1,115 @@
+"""The operator's use cases: tenants and their keys."""
+
+from uuid import UUID
+
+from sqlalchemy import func, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from api import presenter, queries, responses
+from api.auth import NewKey
+from api.cursors import cursor, position
+from api.schemas import KeyQuery, KeyRequest, PageQuery, TenantRequest
+from quire import ids
+from quire.crypto import KeyRing
+from quire.database import Database
+from quire.errors import Conflict, NotFound
+from quire.store import ApiKey, Tenant
+
+
+class Tenancy:
+    """Each method is one transaction of the operator. NotFound is raised for ids that there are not."""
+
+    def __init__(self, database: Database, ring: KeyRing) -> None:
+        self._database = database
+        self._ring = ring
+
+    def create(self, wanted: TenantRequest) -> responses.Tenant:
+        """Make a tenant, and its data key.
+
+        Raises:
+            Conflict: the name is taken.
+
+        """
+        tenant_id = ids.new_id()
+        wrapped = self._ring.new_data_key(tenant_id)
+        row = Tenant(
+            id=tenant_id,
+            name=wanted.name,
+            weight=wanted.weight,
+            max_running=wanted.max_running,
+            max_queued=wanted.max_queued,
+            master_key=wrapped.master,
+            data_key=wrapped.sealed,
+        )
+        try:
+            with self._database.service() as session:
+                _insert(session, row)
+        except IntegrityError:
+            raise Conflict("There is a tenant of this name.") from None
+        return presenter.tenant(row)
+
+    def get(self, tenant_id: UUID) -> responses.Tenant:
+        with self._database.service() as session:
+            return presenter.tenant(_tenant(session, tenant_id))
+
+    def page(self, query: PageQuery) -> responses.TenantPage:
+        before = position(ids.TENANT, query.after)
+        with self._database.service() as session:
+            rows = queries.newest_tenants(session, before=before, limit=query.limit + 1)
+        more = len(rows) > query.limit
+        return responses.TenantPage(
+            data=[presenter.tenant(row) for row in rows[: query.limit]],
+            has_more=more,
+            next_cursor=cursor(ids.TENANT, rows[query.limit - 1].id) if more else None,
+        )
+
+    def create_key(self, tenant_id: UUID, wanted: KeyRequest) -> responses.KeyWithSecret:
+        """Draw a key. What is returned here is the only copy of its secret."""
+        drawn = NewKey.draw()
+        row = ApiKey(
+            id=ids.new_id(),
+            tenant_id=tenant_id,
+            name=wanted.name,
+            prefix=drawn.prefix,
+            secret_hash=drawn.digest,
+            scopes=sorted(set(wanted.scopes)),
+        )
+        with self._database.service() as session:
+            _tenant(session, tenant_id)
+            _insert(session, row)
+        return responses.KeyWithSecret(**dict(presenter.key(row)), secret=drawn.secret)
+
+    def keys(self, tenant_id: UUID, query: KeyQuery) -> responses.KeyPage:
+        before = position(ids.KEY, query.after)
+        with self._database.service() as session:
+            _tenant(session, tenant_id)
+            rows = queries.newest_keys(session, tenant_id, before=before, limit=query.limit + 1)
+        more = len(rows) > query.limit
+        return responses.KeyPage(
+            data=[presenter.key(row) for row in rows[: query.limit]],
+            has_more=more,
+            next_cursor=cursor(ids.KEY, rows[query.limit - 1].id) if more else None,
+        )
+
+    def revoke_key(self, tenant_id: UUID, key_id: UUID) -> None:
+        """Revoke a key; again is fine, and keeps the time of the first."""
+        first = func.coalesce(ApiKey.revoked_at, func.clock_timestamp())
+        mine = (ApiKey.id == key_id) & (ApiKey.tenant_id == tenant_id)
+        with self._database.service() as session:
+            revoked = session.scalar(update(ApiKey).where(mine).values(revoked_at=first).returning(ApiKey.id))
+        if revoked is None:
+            raise NotFound
+
+
+def _tenant(session: Session, tenant_id: UUID) -> Tenant:
+    row = session.get(Tenant, tenant_id)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def _insert(session: Session, row: Tenant | ApiKey) -> None:
+    session.add(row)
+    session.flush()
+    session.refresh(row)

@@ -1,0 +1,39 @@
+"""Counting tokens exactly as the workers do, with the tokenizer that a worker registered."""
+
+import threading
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from tokenizers import Tokenizer
+
+from quire.preparation import Spans
+from quire.store import Model
+
+KEPT = 16  # tokenizers; one holds some tens of megabytes
+
+
+class Tokenizers:
+    """Tokenizers by their digest, each read from Postgres once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_digest: dict[str, Tokenizer] = {}
+
+    def of(self, session: Session, name: str, digest: str) -> Spans:
+        """Return a function from a text to the first and last+1 character of each of its tokens."""
+        with self._lock:
+            tokenizer = self._by_digest.get(digest)
+        if tokenizer is None:
+            # Read together, because the model may have been registered anew a moment ago.
+            both = select(Model.tokenizer_digest, Model.tokenizer).where(Model.name == name)
+            tokenizer = self._keep(*session.execute(both).one())
+        return lambda text: tokenizer.encode(text, add_special_tokens=False).offsets
+
+    def _keep(self, digest: str, source: str) -> Tokenizer:
+        tokenizer = Tokenizer.from_str(source)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        with self._lock:
+            while len(self._by_digest) >= KEPT:
+                del self._by_digest[next(iter(self._by_digest))]
+            return self._by_digest.setdefault(digest, tokenizer)

@@ -1,0 +1,74 @@
+"""The client of Quire, a job system for creative writing on GPT-2 models.
+
+with Quire() as quire:
+    job = quire.jobs.submit(form="poem", title="The Harbour", theme="the sea and the night")
+    print(quire.jobs.wait(job.id).text)
+"""
+
+from quire_client.client import Quire
+from quire_client.clock import Clock
+from quire_client.errors import (
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    FieldProblem,
+    GoneError,
+    JobCancelledError,
+    JobEndedError,
+    JobExpiredError,
+    JobFailedError,
+    KeyReusedError,
+    MissingCredentialError,
+    NotFoundError,
+    PermissionDeniedError,
+    QuireError,
+    QuotaExceededError,
+    ServerError,
+    UnavailableError,
+    UnexpectedAnswerError,
+    WaitTimeoutError,
+)
+from quire_client.fields import JobFields
+from quire_client.job import Job, Piece
+from quire_client.retry import Retry
+from quire_client.values import Key, Model, Page, Tenant
+from quire_client.version import __version__
+
+__all__ = [
+    "APIError",
+    "AuthenticationError",
+    "BadRequestError",
+    "Clock",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "FieldProblem",
+    "GoneError",
+    "Job",
+    "JobCancelledError",
+    "JobEndedError",
+    "JobExpiredError",
+    "JobFailedError",
+    "JobFields",
+    "Key",
+    "KeyReusedError",
+    "MissingCredentialError",
+    "Model",
+    "NotFoundError",
+    "Page",
+    "PermissionDeniedError",
+    "Piece",
+    "Quire",
+    "QuireError",
+    "QuotaExceededError",
+    "Retry",
+    "ServerError",
+    "Tenant",
+    "UnavailableError",
+    "UnexpectedAnswerError",
+    "WaitTimeoutError",
+    "__version__",
+]

@@ -1,0 +1,123 @@
+"""`quire jobs …`: look at jobs, wait for them, read them, end them."""
+
+import argparse
+from itertools import islice
+
+from quire_client.cli.exits import Exit
+from quire_client.cli.following import wait
+from quire_client.cli.output import Output
+from quire_client.cli.parser import Groups, command, group, moment, seconds
+from quire_client.cli.text import local, one_line, pieces, standing
+from quire_client.client import Quire
+from quire_client.job import Job
+
+LARGEST_PAGE = 100
+
+
+def add(groups: Groups) -> None:
+    commands = group(groups, "jobs", "job", "look at jobs, wait for them, read them, end them")
+    _list(command(commands, "list", list_, "list jobs, newest first"))
+    for name, run, text in (
+        ("show", show, "show everything about a job"),
+        ("wait", wait_, "show a job as it grows, until it ends"),
+        ("output", output, "print the text of a job that has ended"),
+        ("cancel", cancel, "end a job now; what is written stays"),
+        ("delete", delete, "remove a job that has ended, with its text"),
+    ):
+        parser = command(commands, name, run, text)
+        parser.add_argument("job_id", metavar="JOB", help="its id, job_…")
+        if name == "wait":
+            parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="leave after this long")
+        if name == "output":
+            parser.add_argument("--piece", type=int, metavar="N", help="only this one, counted from 0")
+
+
+def _list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", action="append", help="repeatable")
+    parser.add_argument("--kind")
+    parser.add_argument("--model")
+    parser.add_argument("--created-after", type=moment, metavar="TIME")
+    parser.add_argument("--created-before", type=moment, metavar="TIME")
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--limit", type=int, default=20, metavar="N", help="at most this many (default: 20)")
+    amount.add_argument("--all", action="store_true", help="every one")
+
+
+def list_(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    found = quire.jobs.list(
+        state=args.state,
+        kind=args.kind,
+        model=args.model,
+        created_after=args.created_after,
+        created_before=args.created_before,
+        limit=LARGEST_PAGE if args.all else min(args.limit, LARGEST_PAGE),
+    )
+    out.rows(
+        found if args.all else islice(found, max(args.limit, 0)),
+        raw=lambda job: job.raw,
+        columns=("job", "state", "model", "tokens", "created"),
+        cells=lambda job: (job.id, standing(job), job.model, _tokens(job), local(job.created_at)),
+    )
+    return Exit.OK
+
+
+def show(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    job = quire.jobs.get(args.job_id)
+    out.facts(job.raw, _facts(job))
+    return Exit.OK
+
+
+def wait_(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    wait(quire, out, args.job_id, args.timeout)
+    return Exit.OK
+
+
+def output(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    text = quire.jobs.output(args.job_id, args.piece)
+    out.result({"id": args.job_id, "piece": args.piece, "text": text}, text)
+    return Exit.OK
+
+
+def cancel(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    job = quire.jobs.cancel(args.job_id)
+    out.result(job.raw, job.state)
+    return Exit.OK
+
+
+def delete(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    quire.jobs.delete(args.job_id)
+    out.result({"id": args.job_id, "deleted": True}, "deleted")
+    return Exit.OK
+
+
+def _tokens(job: Job) -> str:
+    return f"{job.progress.tokens}/{job.progress.max_tokens}"
+
+
+def _facts(job: Job) -> dict[str, object]:
+    asked = job.input
+    facts: dict[str, object] = {
+        "job": job.id,
+        "state": standing(job),
+        "error": f"{job.error.code}: {job.error.message}" if job.error else None,
+        "model": job.model,
+        "form": asked.form if asked else None,
+        "title": asked.title if asked else None,
+        "theme": asked.theme if asked else None,
+        "style": asked.style if asked else None,
+        "prompt": one_line(asked.prompt) if asked and not asked.form else None,
+        "pieces": job.parameters.n,
+        "seed": job.parameters.seed,
+        "tokens": _tokens(job),
+        "priority": job.priority or None,
+        "metadata": ", ".join(f"{name}={value}" for name, value in job.metadata.items()) or None,
+        "attempts": job.attempts or None,
+        "created": local(job.created_at),
+        "not before": local(job.not_before) if job.not_before else None,
+        "deadline": local(job.deadline) if job.deadline else None,
+        "started": local(job.started_at),
+        "finished": local(job.finished_at),
+        "changes": ", ".join(f"{each.what} ({each.count})" for each in asked.changes) if asked else None,
+    }
+    facts["text"] = f"\n\n{pieces(job)}" if job.pieces else None
+    return {name: value for name, value in facts.items() if value not in (None, "")}

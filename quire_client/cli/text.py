@@ -1,0 +1,48 @@
+"""Words for people: what a job did, and text that is safe to show."""
+
+import re
+from datetime import datetime
+
+from quire_client.job import Job
+
+# A model can write any character; on a terminal these would move the cursor, or worse.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+SEPARATOR = "\n\n* * *\n\n"
+
+
+def printable(text: str) -> str:
+    """Return the text without control characters other than tab and newline."""
+    return CONTROLS.sub("", text)
+
+
+def pieces(job: Job) -> str:
+    """Return all that is written, as the API's plain text has it."""
+    return SEPARATOR.join(piece.text for piece in job.pieces)
+
+
+def one_line(text: str, width: int = 60) -> str:
+    """Return the beginning of a text, fit for a line of its own."""
+    words = " ".join(text.split())
+    return words if len(words) <= width else words[: width - 1] + "…"
+
+
+def summary(job: Job) -> str:
+    """Say in a line who wrote it, from which seed, how much and how fast."""
+    tokens, running = job.usage.completion_tokens, job.timings.running_seconds
+    parts = [job.model, f"seed {job.parameters.seed}", f"{tokens} tokens"]
+    if running:
+        parts += [f"{tokens / running:.0f} tokens/s", f"{running:.1f} s"]
+    return " · ".join(parts)
+
+
+def standing(job: Job) -> str:
+    """Say in a few words where a job is."""
+    if job.state == "queued" and job.blocked_by:
+        return f"queued, held: {job.blocked_by}"
+    if job.state == "queued" and job.queue_position:
+        return f"queued, place {job.queue_position}"
+    return job.state
+
+
+def local(moment: datetime | None) -> str:
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"

@@ -1,0 +1,58 @@
+"""What may be asked of a job, by name."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypedDict
+
+
+class JobFields(TypedDict, total=False):
+    """The fields of a job beside its `prompt`. What is left out, or None, is the server's default.
+
+    The server knows the ranges and names the field that is outside of its own.
+    """
+
+    kind: str | None
+    model: str | None
+    form: str | None  # story, poem, article: a template writes the prompt
+    title: str | None
+    theme: str | None
+    style: str | None
+    truncate: str | None  # start or end: which side of a prompt that is too long may be cut
+    n: int | None  # pieces
+    best_of: int | None  # draws, of which the best n are kept
+    seed: int | None
+    max_tokens: int | None
+    min_tokens: int | None
+    temperature: float | None  # 0 is greedy
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    logit_bias: Mapping[str, float] | Mapping[int, float] | None  # by token id
+    stop: str | Sequence[str] | None
+    banned: Sequence[str] | None
+    logprobs: int | None
+    not_before: datetime | str | None
+    deadline: datetime | str | None
+    priority: int | None
+    metadata: Mapping[str, str] | None
+
+
+def plain(fields: Mapping[str, object]) -> dict[str, Any]:
+    """Make the fields fit for JSON, without those that are None.
+
+    Raises:
+        ValueError: a time has no zone, so it means another moment on another machine.
+
+    """
+    return {name: _value(name, value) for name, value in fields.items() if value is not None}
+
+
+def _value(name: str, value: object) -> object:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise ValueError(f"{name}: {value} has no time zone")
+    return value.isoformat()

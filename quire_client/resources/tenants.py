@@ -1,0 +1,52 @@
+"""Tenants, for the operator: who may submit, and how much."""
+
+from collections.abc import Iterator
+
+from quire_client.connection import Connection, read
+from quire_client.fields import plain
+from quire_client.values import Page, Tenant
+
+
+class Tenants:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def create(
+        self,
+        name: str,
+        *,
+        weight: float | None = None,
+        max_running: int | None = None,
+        max_queued: int | None = None,
+    ) -> Tenant:
+        """Make a tenant. Not repeated after a lost answer: the name tells whether it exists.
+
+        Raises:
+            ConflictError: the name is taken.
+
+        """
+        response = self._connection.send(
+            "POST",
+            "tenants",
+            operator=True,
+            body=plain({"name": name, "weight": weight, "max_running": max_running, "max_queued": max_queued}),
+            repeatable=False,
+        )
+        return read(response, Tenant.parse)
+
+    def get(self, tenant_id: str) -> Tenant:
+        return read(self._connection.send("GET", "tenants", tenant_id, operator=True), Tenant.parse)
+
+    def list(self, *, limit: int | None = None) -> Iterator[Tenant]:
+        """Yield every tenant, fetching pages of `limit` as they are needed."""
+        cursor = None
+        while True:
+            page = self.page(after=cursor, limit=limit)
+            yield from page.data
+            cursor = page.next_cursor
+            if not page.has_more or cursor is None:
+                return
+
+    def page(self, *, after: str | None = None, limit: int | None = None) -> Page[Tenant]:
+        response = self._connection.send("GET", "tenants", operator=True, params={"after": after, "limit": limit})
+        return read(response, lambda data: Page.parse(data, Tenant.parse))

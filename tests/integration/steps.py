@@ -1,0 +1,133 @@
+"""What a worker or a tenant does to a job, one transaction each: the sentences that tests are made of."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from quire import jobs, testing
+from quire.jobs import Claimed, Outcome, Report
+from quire.pieces import Entry
+from quire.store import Job, Lane, Model, Tenant
+from quire.store import ledger as ledgers
+from quire.store.chunk import START, Position
+from quire.store.job import State
+from quire.testing import MODEL, RING, Place
+from quire.textlog import chunk_row, read
+
+
+def tenant(place: Place, **columns: Any) -> Tenant:
+    """One more tenant."""
+    with place.database.service() as session:
+        return testing.add_tenant(session, **columns)
+
+
+def queued(place: Place, owner: Tenant | None = None, **columns: Any) -> Job:
+    """One more job."""
+    owner = owner or place.tenant
+    with place.database.tenant(owner.id) as session:
+        return testing.add_job(session, owner, **columns)
+
+
+def many_queued(place: Place, count: int, owner: Tenant | None = None, **columns: Any) -> list[UUID]:
+    """Several jobs in one transaction; their ids in the order of submission."""
+    owner = owner or place.tenant
+    with place.database.tenant(owner.id) as session:
+        return [testing.add_job(session, owner, **columns).id for _ in range(count)]
+
+
+def worker(place: Place, **columns: Any) -> UUID:
+    with place.database.service() as session:
+        return testing.add_worker(session, **columns)
+
+
+def claim(place: Place, worker_id: UUID, k: int = 1, **overrides: Any) -> list[Claimed]:
+    asked: dict[str, Any] = {"model": MODEL, "worker_id": worker_id, "numerics": "fake", "k": k}
+    with place.database.service() as session:
+        return jobs.claim(session, **asked | overrides)
+
+
+def running(place: Place, **columns: Any) -> Claimed:
+    """One job on a worker of its own."""
+    queued(place, **columns)
+    (claimed,) = claim(place, worker(place))
+    return claimed
+
+
+def end_of(claimed: Claimed) -> Position:
+    return Position(1, claimed.log[-1].offset + claimed.log[-1].tokens) if claimed.log else START
+
+
+def rows(claimed: Claimed, text: str, at: Position | None = None) -> list[dict[str, object]]:
+    """What a worker logs of a job for a text of one token for each byte."""
+    key = RING.unwrap(claimed.wrapped_key, claimed.tenant_id)
+    entry = Entry(0, tuple(text.encode()), text)
+    return [chunk_row(claimed.id, claimed.tenant_id, key, at or end_of(claimed), [entry])]
+
+
+def report(claimed: Claimed, text: str = "", outcome: Outcome | None = None, at: Position | None = None) -> Report:
+    return Report(claimed.id, claimed.fence, rows(claimed, text, at) if text else (), outcome)
+
+
+def commit(place: Place, *reports: Report) -> set[UUID]:
+    """Write reports; returns the jobs that were lost."""
+    with place.database.service() as session:
+        return {run.job_id for run in jobs.commit(session, reports)}
+
+
+def succeed(place: Place, claimed: Claimed, text: str = "", *, work: int = 10) -> set[UUID]:
+    outcome = Outcome(State.SUCCEEDED, work, completion_tokens=len(text.encode()))
+    return commit(place, report(claimed, text, outcome))
+
+
+def cancel(place: Place, job_id: UUID, owner: Tenant | None = None) -> Job:
+    owner = owner or place.tenant
+    with place.database.tenant(owner.id) as session:
+        return jobs.cancel(session, owner.id, job_id)
+
+
+def die(place: Place, worker_id: UUID) -> None:
+    """End a worker's lease, as the supervisor does when it sees the process gone."""
+    with place.database.service() as session:
+        session.execute(testing.worker.LEAVE, {"id": worker_id})
+
+
+def requeue(place: Place, max_attempts: int = 3) -> int:
+    with place.database.service() as session:
+        return jobs.requeue_orphans(session, max_attempts)
+
+
+# ---- looking -----------------------------------------------------------------------------------------------
+
+
+def job(place: Place, job_id: UUID) -> Job:
+    with place.database.service() as session:
+        return session.scalars(select(Job).where(Job.id == job_id)).one()
+
+
+def lane(place: Place, owner: Tenant | None = None) -> Lane:
+    owner = owner or place.tenant
+    with place.database.service() as session:
+        return session.scalars(select(Lane).where(Lane.tenant_id == owner.id, Lane.model == MODEL)).one()
+
+
+def virtual_now(place: Place) -> float:
+    with place.database.service() as session:
+        return session.scalars(select(Model.virtual_now).where(Model.name == MODEL)).one()
+
+
+def bill(place: Place, job_id: UUID) -> ledgers.Entry:
+    with place.database.service() as session:
+        return session.scalars(select(ledgers.Entry).where(ledgers.Entry.job_id == job_id)).one()
+
+
+def text_of(place: Place, owner: Tenant, job_id: UUID) -> str:
+    """A job's stored text."""
+    with place.database.service() as session:
+        log = jobs.chunks.of_jobs(session, [job_id])[job_id]
+    return "".join(entry.text for entry in read(log, testing.data_key(owner)))
+
+
+def lanes_of(claimed: Sequence[Claimed]) -> list[UUID]:
+    return [one.tenant_id for one in claimed]

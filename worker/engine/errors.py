@@ -1,0 +1,37 @@
+"""What the engine can answer besides a result.
+
+EngineError
+├── EngineStopped     the engine was stopped while the request waited or ran
+├── EngineCancelled   the request was cancelled
+├── EngineDead        the engine's thread died of an error (its cause)
+└── ModelRefused      the checkpoint cannot be run; the message is one sentence for the operator
+"""
+
+
+class EngineError(Exception):
+    pass
+
+
+class EngineStopped(EngineError):
+    """The engine was stopped."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine was stopped")
+
+
+class EngineCancelled(EngineError):
+    """The request was cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__("the request was cancelled")
+
+
+class EngineDead(EngineError):
+    """The engine's thread died; `__cause__` is the error it died of."""
+
+    def __init__(self) -> None:
+        super().__init__("the engine died")
+
+
+class ModelRefused(EngineError):
+    """The checkpoint cannot be run here."""

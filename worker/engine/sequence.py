@@ -1,0 +1,104 @@
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from worker.engine.request import Delta, Finished, Reason, Request, TokenLogprob
+from worker.engine.stops import first_match, held_back
+from worker.engine.tokenizer import Detokenizer, Tokenizer
+
+
+class RunningSequence:
+    """One text while it waits and runs: its tokens, its text, and whether it has ended.
+
+    The resumed tokens are replayed at once, through the same code as new ones; `reason` is set if they
+    already hold the end.
+    """
+
+    def __init__(
+        self, request: Request, tokenizer: Tokenizer, future: Future[Finished], on_delta: Callable[[Delta], None]
+    ) -> None:
+        self.request = request
+        self.sampling = request.sampling
+        self.future = future
+        self.on_delta = on_delta
+        self.cancelled = False
+        self.reason: Reason | None = None
+        self.ids: list[int] = list(request.prompt)
+        self._end_ids = tokenizer.end_ids
+        self._detokenizer = Detokenizer(tokenizer, request.prompt)
+        self._logprobs: list[float] = []
+        self._text = ""
+        self._cut: int | None = None
+        self._delivered = request.published
+        for token in request.generated:
+            if self.reason is None:
+                self.accept(token)
+
+    @property
+    def generated(self) -> Sequence[int]:
+        return self.ids[len(self.request.prompt) :]
+
+    @property
+    def position(self) -> int:
+        """How many tokens have been generated: the position of the next draw."""
+        return len(self.ids) - len(self.request.prompt)
+
+    @property
+    def most_tokens(self) -> int:
+        return len(self.request.prompt) + self.sampling.max_tokens
+
+    def accept(self, token: int) -> None:
+        """Append a drawn token; sets `reason` if the text ends with it."""
+        self.ids.append(token)
+        if token in self._end_ids:
+            self.end("stop")
+            return
+        self._extend(self._detokenizer.push(token))
+        if self.reason is None and self.position >= self.sampling.max_tokens:
+            self.end("length")
+
+    def end(self, reason: Reason) -> None:
+        """End the text here; nothing is held back any more."""
+        self._extend(self._detokenizer.flush())
+        self.reason = self.reason or reason
+
+    def record(self, logprobs: Sequence[float]) -> None:
+        """Note the model's log-probabilities of the next tokens, in order."""
+        self._logprobs.extend(logprobs)
+
+    def would_write_banned(self, token: int) -> bool:
+        """Whether `token` would complete a banned string in the generated text."""
+        if not self.sampling.banned or token in self._end_ids:
+            return False
+        text = self._text + self._detokenizer.peek(token)
+        return first_match(text, self.sampling.banned, ending_after=len(self._text)) is not None
+
+    def delta(self, tokens: tuple[int, ...], logprobs: tuple[TokenLogprob, ...]) -> Delta:
+        """Return what is to be delivered now; its text is not returned a second time."""
+        start, self._delivered = self._delivered, max(self._delivered, self._deliverable())
+        return Delta(tokens=tokens, text=self._text[start : self._delivered], logprobs=logprobs)
+
+    def finished(self) -> Finished:
+        """Return the result; only for a sequence that has ended."""
+        if self.reason is None:
+            raise RuntimeError("the sequence has not ended")
+        mean = math.fsum(self._logprobs) / len(self._logprobs) if self._logprobs else 0.0
+        return Finished(reason=self.reason, mean_logprob=mean, tokens=self.position)
+
+    def _extend(self, text: str) -> None:
+        before = len(self._text)
+        self._text += text
+        if self.position < self.sampling.min_tokens:
+            return
+        start = first_match(self._text, self.sampling.stop, ending_after=before)
+        if start is not None:
+            self._cut = start
+            self.reason = "stop"
+
+    def _deliverable(self) -> int:
+        """Return how many characters of the text are certain to belong to it."""
+        if self._cut is not None:
+            return self._cut
+        if self.reason is not None:
+            return len(self._text)
+        return len(self._text) - held_back(self._text, self.sampling.stop)
