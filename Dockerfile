@@ -49,7 +49,7 @@ RUN install --directory --owner=quire --group=quire /var/cache/quire
 VOLUME /var/cache/quire
 USER quire
 EXPOSE 9100
-ENTRYPOINT ["python", "-m", "celery", "--app=worker.app:app", "--no-color", "worker", "--hostname=worker@%h", \
+ENTRYPOINT ["python", "-m", "celery", "--app=worker.app:app", "--no-color", "--quiet", "worker", "--hostname=worker@%h", \
     "--pool=threads", "--without-gossip", "--without-mingle", "--without-heartbeat"]
 # Concurrency: QUIRE_SLOTS and 4 more. Queue: quire.<model>.
 CMD ["--concurrency=36", "--queues=quire.quire-verse", "--loglevel=INFO"]

@@ -16,13 +16,18 @@ help: ## list the targets
 
 install: $(INSTALLED) ## create .venv and install everything into it
 
-# The stamp is written last: an interrupted install is done again, and pip goes on from what is there.
+# The stamp is written last. An install that was interrupted may have left half a package behind, which pip
+# would take for a whole one: it begins anew, from what pip has downloaded so far.
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Quire needs Python 3.11 or newer; $(PYTHON) is not. Name one: make install PYTHON=python3.12" >&2; exit 1; }
-	@rm -f $@
-	@test -x $(RUN) && $(RUN) -c 'import pip' 2>/dev/null || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
-	$(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[server,worker,local,training,dev]'
-	@touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Quire needs Python 3.11 or newer; $(PYTHON) is not. Name another: make install PYTHON=python3.12" >&2; exit 1; }
+	@if test -e $(VENV)/.installing || ! $(RUN) -c 'import pip' 2>/dev/null; then \
+	  rm -rf $(VENV) && mkdir $(VENV) && touch $(VENV)/.installing && $(PYTHON) -m venv $(VENV); fi
+	@echo "Installing into $(VENV): minutes the first time, torch is large"
+	@rm -f $@ && touch $(VENV)/.installing
+	@$(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt \
+	  -e '.[server,worker,local,training,dev]'
+	@rm -f $(VENV)/.installing && touch $@
 
 demo: $(INSTALLED) ## start everything, write a poem, stop everything
 	@$(RUN) -m quire_client.demo

@@ -45,6 +45,7 @@ def create_app(
     waiting = WaitingRoom(
         notices or Notices(redis_url), seats=settings.max_waiters, longest=settings.max_wait_seconds
     )
+    reader = JobReader(database, ring)
     metrics = Metrics(database, waiting)
     services = Services(
         database=database,
@@ -53,13 +54,14 @@ def create_app(
         submissions=Submissions(
             database=database,
             ring=ring,
+            reader=reader,
             tokenizers=Tokenizers(),
             publisher=publisher or Publisher(redis_url),
             configured=tuple(settings.models),
             default_model=settings.default_model,
             submitted=metrics.submitted,
         ),
-        reader=JobReader(database, ring),
+        reader=reader,
         waiting=waiting,
         tenancy=Tenancy(database, ring),
         readiness=Readiness(database, RedisHealth(redis_url)),

@@ -9,10 +9,9 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
-from werkzeug.routing import RequestRedirect
 
 from api import responses
-from quire.errors import BodyTooLarge, Conflict, NotFound, QuireError, Unavailable
+from quire.errors import BadRequest, BodyTooLarge, Conflict, NotFound, QuireError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +81,9 @@ def _http_exception(error: HTTPException) -> Response:
         return problem(NotFound("There is nothing at this address."))
     if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return problem(BodyTooLarge())
-    if isinstance(error, RequestRedirect) or error.code is None or error.code >= 500:
-        return _unexpected(error)
-    status = HTTPStatus(error.code)
-    kind = type(status.name, (QuireError,), {"status": status, "code": status.name.lower()})
-    return problem(kind(error.description))
+    if 400 <= (error.code or 500) < 500:
+        return problem(BadRequest(error.description))
+    return _unexpected(error)
 
 
 def _database_error(error: DBAPIError | PoolTimeoutError) -> Response:

@@ -21,7 +21,7 @@ DESCRIPTION = (
 KEYED_ERRORS = (401, 403, 503)
 HEADERS = {
     "ETag": "Weak; changes with everything but `timings`.",
-    "Idempotency-Key": "1 to 255 visible ASCII characters; a retry with the same key and body makes no second job.",
+    "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and body make no second job.",
     "Idempotent-Replayed": "`true` where an earlier request with this key made the job.",
     "If-None-Match": "The ETag of what you have: answers 304 while it holds, and waits for any change.",
     "Location": "Where the job is.",

@@ -74,7 +74,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/tenants", "Tenants", "List tenants, newest first",
-        {200: Answer(responses.TenantPage)}, "operator", query=schemas.PageQuery, errors=(400,),
+        {200: Answer(responses.TenantPage)}, "operator", query=schemas.TenantQuery, errors=(400,),
     ),
     Operation(
         "GET", "/v1/tenants/{tenant_id}", "Tenants", "Look at a tenant",

@@ -71,8 +71,10 @@ def positions(session: Session, tenant_id: UUID, waiting: Sequence[Job]) -> dict
     return {job: int(position) for job, position in found}
 
 
-def newest_tenants(session: Session, *, before: UUID | None, limit: int) -> Sequence[Tenant]:
+def newest_tenants(session: Session, *, name: str | None, before: UUID | None, limit: int) -> Sequence[Tenant]:
     statement = select(Tenant).order_by(Tenant.id.desc()).limit(limit)
+    if name is not None:
+        statement = statement.where(Tenant.name == name)
     return session.scalars(statement if before is None else statement.where(Tenant.id < before)).all()
 
 

@@ -41,13 +41,17 @@ class JobReader:
     def one(self, tenant_id: UUID, job_id: UUID) -> responses.Job:
         with self._database.tenant(tenant_id) as session:
             row, key = self._find(session, tenant_id, job_id)
-            written = _pieces(session, row, key)
-            facts = Facts(
-                spec=_open(row, key),
-                position=jobs.position(session, row) if _waits(row) else None,
-                tokens=row.completion_tokens if row.state.is_terminal else _tokens(written),
-                now=datetime.now(UTC),
-            )
+            return self.present(session, row, key)
+
+    def present(self, session: Session, row: Job, key: DataKey) -> responses.Job:
+        """Put a job together inside its tenant's transaction."""
+        written = _pieces(session, row, key)
+        facts = Facts(
+            spec=_open(row, key),
+            position=jobs.position(session, row) if _waits(row) else None,
+            tokens=row.completion_tokens if row.state.is_terminal else _tokens(written),
+            now=datetime.now(UTC),
+        )
         return presenter.job(row, facts, written)
 
     def is_terminal(self, tenant_id: UUID, job_id: UUID) -> bool:
@@ -114,6 +118,8 @@ def _open(row: Job, key: DataKey) -> Spec:
 
 
 def _pieces(session: Session, row: Job, key: DataKey) -> list[Piece]:
+    if row.started_at is None:  # nobody can have written
+        return []
     return pieces.fold(textlog.read(chunk.of_jobs(session, [row.id])[row.id], key))
 
 

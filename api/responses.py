@@ -41,7 +41,7 @@ class JobInput(Response):
 
 
 class JobParameters(Parameters):
-    best_of: int | None = Field(description="Draws; n unless it was given.")
+    best_of: int = Field(description="Draws; n unless it was given.")
     seed: int
     truncate: Literal["start", "end"] | None
 

@@ -94,6 +94,10 @@ class PageQuery(Request):
     after: str | None = Field(default=None, max_length=200, description="The next_cursor of the page before.")
 
 
+class TenantQuery(PageQuery):
+    name: Name | None = Field(default=None, description="The tenant of this name alone.")
+
+
 class KeyQuery(PageQuery):
     limit: int = Field(default=1000, ge=1, le=1000)  # all, for anybody's purpose
 

@@ -1,6 +1,5 @@
 """The use case behind POST /v1/jobs: from a parsed body to a queued job, once for each Idempotency-Key."""
 
-import hmac
 import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -12,19 +11,20 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from api import responses
 from api.body import canonical
 from api.composing import Limits, composed
+from api.reading import JobReader
 from api.schemas import MAX_SEED, JobRequest
 from api.tokenizing import Tokenizers
 from api.validation import checked
 from quire import fairness, ids, jobs
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
-from quire.errors import FieldProblem, Gone, IdempotencyKeyInUse, IdempotencyKeyReused, ModelNotReady, UnknownModel
+from quire.errors import FieldProblem, IdempotencyKeyInUse, ModelNotReady, UnknownModel
 from quire.jobs import Once, Submission
 from quire.preparation import Spans
-from quire.store import Model, Tenant, idempotency
-from quire.store import job as job_store
+from quire.store import Model, Tenant
 
 ROUTE = b"POST /v1/jobs\n"  # part of the fingerprint: a key belongs to one route
 
@@ -39,7 +39,7 @@ class Wakes(Protocol):
 class Accepted:
     """The job that a submission made, or that its Idempotency-Key had made before."""
 
-    job_id: UUID
+    job: responses.Job
     replayed: bool
 
 
@@ -48,6 +48,7 @@ class _Ready:
     """A submission that needs nothing more from Postgres than to be written."""
 
     submission: Submission
+    key: DataKey
     once: Once | None
     max_queued: int
 
@@ -58,6 +59,7 @@ class Submissions:
         *,
         database: Database,
         ring: KeyRing,
+        reader: JobReader,
         tokenizers: Tokenizers,
         publisher: Wakes,
         configured: Collection[str],
@@ -66,6 +68,7 @@ class Submissions:
     ) -> None:
         self._database = database
         self._ring = ring
+        self._reader = reader
         self._tokenizers = tokenizers
         self._publisher = publisher
         self._configured = configured
@@ -82,41 +85,41 @@ class Submissions:
             ModelNotReady: no worker has ever loaded the model.
 
         """
-        found = self._prepare(tenant_id, body, idempotency_key)
-        if isinstance(found, UUID):
-            return Accepted(found, replayed=True)
-        accepted, held = self._write(found)
+        ready = self._prepare(tenant_id, body, idempotency_key)
+        accepted = self._write(ready) if isinstance(ready, _Ready) else Accepted(ready, replayed=True)
         if not accepted.replayed:
-            self._submitted(found.submission.model)
-            if not held:
-                self._publisher.wake(found.submission.model)
+            self._submitted(accepted.job.model)
+            if accepted.job.blocked_by is None:
+                self._publisher.wake(accepted.job.model)
         return accepted
 
-    def _prepare(self, tenant_id: UUID, body: dict[str, Any], idempotency_key: str | None) -> _Ready | UUID:
-        """Check everything; or return the job that this request has made before."""
+    def _prepare(
+        self, tenant_id: UUID, body: dict[str, Any], idempotency_key: str | None
+    ) -> _Ready | responses.Job:
+        """Check everything; or return the job that an equal request has made before."""
         with self._database.tenant(tenant_id) as session:
             tenant = session.get_one(Tenant, tenant_id)
             key = self._ring.unwrap(tenant.wrapped_key, tenant_id)
             once = Once(idempotency_key, key.fingerprint(ROUTE + canonical(body))) if idempotency_key else None
             # Looked up before the body is checked: a deadline, say, may have passed since the job was made.
-            if once and (job_id := _made_before(session, tenant_id, once)):
-                return job_id
+            if once and (row := jobs.made_before(session, tenant_id, once)):
+                return self._reader.present(session, row, key)
             wanted = checked(JobRequest, body)
             model, limits, spans = self._model(session, wanted.model or self._default_model)
         submission = _submission(tenant_id, key, wanted, model, limits, spans)
-        return _Ready(submission, once, tenant.max_queued)
+        return _Ready(submission, key, once, tenant.max_queued)
 
-    def _write(self, ready: _Ready) -> tuple[Accepted, bool]:
-        """Write the job in one transaction; return it, and whether it is held."""
+    def _write(self, ready: _Ready) -> Accepted:
         try:
             with self._database.tenant(ready.submission.tenant_id) as session:
-                job = jobs.submit(session, ready.submission, once=ready.once, max_queued=ready.max_queued)
+                row = jobs.submit(session, ready.submission, once=ready.once, max_queued=ready.max_queued)
+                shown = self._reader.present(session, row, ready.key)
+                return Accepted(shown, replayed=row.id != ready.submission.id)
         except OperationalError as error:
             # Only a request with the same key, which has not committed yet, is waited for that long.
             if ready.once and isinstance(error.orig, LockNotAvailable):
                 raise IdempotencyKeyInUse from error
             raise
-        return Accepted(job.id, replayed=job.id != ready.submission.id), bool(job.hold)
 
     def _model(self, session: Session, name: str) -> tuple[str, Limits, Spans]:
         columns = select(Model.context_length, Model.vocab_size, Model.tokenizer_digest).where(Model.name == name)
@@ -128,19 +131,6 @@ class Submissions:
             raise UnknownModel(f"model: {message}", fields=(FieldProblem("model", message),))
         spans = self._tokenizers.of(session, name, found.tokenizer_digest)
         return name, Limits(found.context_length, found.vocab_size), spans
-
-
-def _made_before(session: Session, tenant_id: UUID, once: Once) -> UUID | None:
-    """Return the job that a key has made; None if the key is new."""
-    earlier = session.execute(idempotency.FIND, {"tenant": tenant_id, "key": once.key}).first()
-    if earlier is None:
-        return None
-    if not hmac.compare_digest(bytes(earlier.fingerprint), once.fingerprint):
-        raise IdempotencyKeyReused
-    if job_store.of_tenant(session, tenant_id, earlier.job_id) is None:
-        raise Gone("The job that this Idempotency-Key made has been deleted.")
-    job_id: UUID = earlier.job_id
-    return job_id
 
 
 def _submission(

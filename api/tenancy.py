@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from api import presenter, queries, responses
 from api.auth import NewKey
 from api.cursors import cursor, position
-from api.schemas import KeyQuery, KeyRequest, PageQuery, TenantRequest
+from api.schemas import KeyQuery, KeyRequest, TenantQuery, TenantRequest
 from quire import ids
 from quire.crypto import KeyRing
 from quire.database import Database
@@ -53,10 +53,10 @@ class Tenancy:
         with self._database.service() as session:
             return presenter.tenant(_tenant(session, tenant_id))
 
-    def page(self, query: PageQuery) -> responses.TenantPage:
+    def page(self, query: TenantQuery) -> responses.TenantPage:
         before = position(ids.TENANT, query.after)
         with self._database.service() as session:
-            rows = queries.newest_tenants(session, before=before, limit=query.limit + 1)
+            rows = queries.newest_tenants(session, name=query.name, before=before, limit=query.limit + 1)
         more = len(rows) > query.limit
         return responses.TenantPage(
             data=[presenter.tenant(row) for row in rows[: query.limit]],

@@ -75,9 +75,13 @@ class WaitingRoom:
         for bell in bells:
             bell.set()
 
+    def dismiss(self) -> None:
+        """Let everybody go within a second, and nobody wait again. Takes no lock: a signal handler may call it."""
+        self._stop.set()
+
     def close(self) -> None:
         """Let everybody go, and stop listening."""
-        self._stop.set()
+        self.dismiss()
         with self._lock:
             bells = [bell for ringing in self._bells.values() for bell in ringing]
         for bell in bells:

@@ -1,5 +1,8 @@
 """The process: `gunicorn api.wsgi:app`."""
 
+import signal
+from types import FrameType
+
 from api.app import create_app
 from quire.settings import Settings
 from quire.telemetry import configure_logging
@@ -7,3 +10,16 @@ from quire.telemetry import configure_logging
 settings = Settings()
 configure_logging(service="api", level=settings.log_level)
 app = create_app(settings)
+
+# gunicorn stops at SIGTERM once all requests are answered: those that only wait are let go first.
+stop = signal.getsignal(signal.SIGTERM)
+
+
+def let_go_and_stop(number: int, frame: FrameType | None) -> None:
+    app.extensions["quire"].waiting.dismiss()
+    if callable(stop):
+        stop(number, frame)
+
+
+if callable(stop):
+    signal.signal(signal.SIGTERM, let_go_and_stop)

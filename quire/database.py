@@ -28,6 +28,7 @@ class Database:
             max_overflow=0,
             pool_pre_ping=True,
             pool_timeout=5,
+            hide_parameters=True,  # values of a failed statement do not belong in a log
             connect_args={
                 "application_name": name,
                 "options": TIMEOUTS,

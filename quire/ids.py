@@ -3,9 +3,10 @@
 import secrets
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 JOB, TENANT, KEY = "job", "ten", "key"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> uuid.UUID:
@@ -15,7 +16,7 @@ def new_id() -> uuid.UUID:
 
 def first_id_at(moment: datetime) -> uuid.UUID:
     """Return the least UUIDv7 of a moment, which is a bound between ids made before and after it."""
-    return _uuid7(int(moment.timestamp() * 1000), 0)
+    return _uuid7((moment - EPOCH) // timedelta(milliseconds=1), 0)
 
 
 def show(prefix: str, value: uuid.UUID) -> str:
@@ -24,13 +25,12 @@ def show(prefix: str, value: uuid.UUID) -> str:
 
 def parse(prefix: str, text: str) -> uuid.UUID | None:
     """Read what `show` wrote; None if it is anything else."""
-    head, _, tail = text.partition("_")
-    if head != prefix or len(tail) != 32:
-        return None
     try:
-        return uuid.UUID(hex=tail)
+        value = uuid.UUID(hex=text.removeprefix(f"{prefix}_"))
     except ValueError:
         return None
+    # UUID reads dashes, capitals and more: one thing has one name here.
+    return value if show(prefix, value) == text else None
 
 
 def _uuid7(milliseconds: int, random: int) -> uuid.UUID:

@@ -7,6 +7,7 @@ key order. What a worker says is fenced: it counts only while the job is running
 claimed. A terminal state never changes.
 """
 
+import hmac
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,6 +58,25 @@ class Once:
     fingerprint: bytes
 
 
+def made_before(session: Session, tenant_id: UUID, once: Once) -> Job | None:
+    """Return the job that a key has made; None if the key is new.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another body.
+        Gone: what the key made has been deleted.
+
+    """
+    earlier = idempotency.find(session, tenant_id, once.key)
+    if earlier is None:
+        return None
+    if not hmac.compare_digest(earlier.fingerprint, once.fingerprint):
+        raise errors.IdempotencyKeyReused
+    job = jobs.of_tenant(session, tenant_id, earlier.job_id)
+    if job is None:
+        raise errors.Gone("The job that this Idempotency-Key made has been deleted.")
+    return job
+
+
 def submit(session: Session, new: Submission, *, once: Once | None, max_queued: int) -> Job:
     """Queue a job, reserve its tokens and wake its lane. With a key used before, return that key's job.
 
@@ -66,8 +86,10 @@ def submit(session: Session, new: Submission, *, once: Once | None, max_queued: 
         QuotaExceeded: the tenant has `max_queued` jobs waiting.
 
     """
-    if once and (earlier := idempotency.enter(session, new.tenant_id, once.key, once.fingerprint, new.id)):
-        return _replay(session, new.tenant_id, once, earlier)
+    if once and not idempotency.enter(session, new.tenant_id, once.key, once.fingerprint, new.id):
+        earlier = made_before(session, new.tenant_id, once)
+        if earlier is not None:
+            return earlier
     if jobs.queued_of(session, new.tenant_id, max_queued) >= max_queued:
         raise errors.QuotaExceeded(f"The tenant has {max_queued} jobs waiting, which is its limit.")
     lane = LaneKey(new.model, new.tenant_id)
@@ -95,15 +117,6 @@ def submit(session: Session, new: Submission, *, once: Once | None, max_queued: 
     session.refresh(job)
     if not held:
         lanes.wake(session, [lane])
-    return job
-
-
-def _replay(session: Session, tenant_id: UUID, once: Once, earlier: idempotency.Earlier) -> Job:
-    if earlier.fingerprint != once.fingerprint:
-        raise errors.IdempotencyKeyReused
-    job = jobs.of_tenant(session, tenant_id, earlier.job_id)
-    if job is None:
-        raise errors.Gone("The job that this Idempotency-Key made has been deleted.")
     return job
 
 

@@ -42,7 +42,7 @@ class Notices:
                         message = subscription.get_message(timeout=1.0)
                         for name in json.loads(message["data"]) if message else ():
                             on_notice(UUID(hex=name))
-            except RedisError as error:
+            except (RedisError, ValueError, TypeError) as error:  # the latter two: not a notice of ours
                 log.info("notices away", extra={"action": "notices_away", "error": str(error)})
                 stop.wait(RETRY_SECONDS)
 

@@ -23,7 +23,10 @@ class ModelSettings(BaseSettings):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         if not pairs or any(not (name.strip() and source.strip()) for name, _, source in pairs):
             raise ValueError('expected "name=folder-or-hub-id", comma-separated')
-        return {name.strip(): source.strip() for name, _, source in pairs}
+        models = {name.strip(): source.strip() for name, _, source in pairs}
+        if len(models) < len(pairs):
+            raise ValueError("a name stands twice")
+        return models
 
     @property
     def default_model(self) -> str:

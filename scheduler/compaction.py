@@ -1,15 +1,20 @@
 """Folds the text log of a finished job into one row."""
 
+import logging
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from quire.crypto import KeyRing
 from quire.database import Database
+from quire.errors import UndecryptableError
 from quire.pieces import as_entries, fold
 from quire.store import Job, Tenant
 from quire.store import chunk as chunks
 from quire.store.chunk import Position
 from quire.textlog import chunk_row, read
+
+log = logging.getLogger(__name__)
 
 BATCH = 50
 
@@ -27,7 +32,10 @@ def compact(database: Database, ring: KeyRing) -> int:
         )
         rows = session.execute(statement).all()
         for job, tenant in rows:
-            _compact(session, job, tenant, ring)
+            try:
+                _compact(session, job, tenant, ring)
+            except UndecryptableError as error:  # left as it is, or it would be in the way of the others for ever
+                log.error(str(error), extra={"action": "compaction_refused", "job": str(job.id)})  # noqa: TRY400
             job.compact = True
         return len(rows)
 

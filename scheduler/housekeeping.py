@@ -1,14 +1,18 @@
 """What keeps the tables small and their keys fresh."""
 
+import logging
 from datetime import timedelta
 
 from sqlalchemy import delete, select
 
 from quire.crypto import KeyRing
 from quire.database import Database
+from quire.errors import UndecryptableError
 from quire.store import Chunk, Job, chunk, idempotency
 from quire.store.base import now
 from quire.store.tenant import not_on_master_key
+
+log = logging.getLogger(__name__)
 
 BATCH = 500
 WEEKS_AHEAD = 2
@@ -18,9 +22,12 @@ def make_partitions(database: Database) -> int:
     """Make this week's partition of the text log and the next ones."""
     with database.service() as session:
         today = now(session)
-        return sum(
-            chunk.make_partition(session, today + week * chunk.PARTITION) for week in range(WEEKS_AHEAD + 1)
-        )
+    made = 0
+    # The furthest first, and each by itself: a week that is refused must not take the next ones along.
+    for week in reversed(range(WEEKS_AHEAD + 1)):
+        with database.service() as session:
+            made += chunk.make_partition(session, today + week * chunk.PARTITION)
+    return made
 
 
 def forget_idempotency_keys(database: Database, hours: int) -> int:
@@ -41,9 +48,14 @@ def forget_jobs(database: Database, days: int) -> int:
 
 def rewrap_data_keys(database: Database, ring: KeyRing) -> int:
     """Wrap tenants' data keys under the newest master key, so that the older may be retired."""
+    done = 0
     with database.service() as session:
-        tenants = not_on_master_key(session, ring.active, BATCH)
-        for tenant in tenants:
-            wrapped = ring.rewrap(tenant.wrapped_key, tenant.id)
+        for tenant in not_on_master_key(session, ring.active, BATCH):
+            try:
+                wrapped = ring.rewrap(tenant.wrapped_key, tenant.id)
+            except UndecryptableError as error:
+                log.error(str(error), extra={"action": "rewrap_refused", "tenant": str(tenant.id)})  # noqa: TRY400
+                continue
             tenant.master_key, tenant.data_key = wrapped.master, wrapped.sealed
-        return len(tenants)
+            done += 1
+    return done

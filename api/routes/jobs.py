@@ -42,8 +42,9 @@ class JobRoutes:
         tenant = self._tenant(Scope.WRITE)
         key, body = idempotency_key(request), self._bodies.read(request)
         accepted = self._submissions.submit(tenant, body, key)
-        waited = self._wait_for_end(tenant, accepted.job_id)
-        shown = self._reader.one(tenant, accepted.job_id)
+        job = _id(accepted.job.id)
+        waited = self._wait_for_end(tenant, job)
+        shown = accepted.job if waited is None else self._reader.one(tenant, job)
         answer = replies.job(shown, 202, waited=waited)
         answer.headers["Location"] = f"/v1/jobs/{shown.id}"
         if accepted.replayed:

@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request
 
 from api import replies
-from api.schemas import KeyQuery, KeyRequest, PageQuery, TenantRequest
+from api.schemas import KeyQuery, KeyRequest, TenantQuery, TenantRequest
 from api.services import Services
 from api.validation import checked, checked_query
 from quire import ids
@@ -39,7 +39,7 @@ class TenantRoutes:
         return replies.shown(self._tenancy.create(wanted), 201)
 
     def index(self) -> Response:
-        return replies.shown(self._tenancy.page(checked_query(PageQuery, request.args)))
+        return replies.shown(self._tenancy.page(checked_query(TenantQuery, request.args)))
 
     def show(self, tenant_id: str) -> Response:
         return replies.shown(self._tenancy.get(_id(ids.TENANT, tenant_id)))

@@ -66,6 +66,9 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE %I (LIKE chunks INCLUDING ALL)', name);
+    -- What came before its partition lies in the default one, which would refuse the new bounds.
+    EXECUTE format('WITH early AS (DELETE FROM chunks_default WHERE job_id >= %L AND job_id < %L RETURNING *)
+        INSERT INTO %I SELECT * FROM early', lower_bound, upper_bound, name);
     EXECUTE format('ALTER TABLE chunks ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
         name, lower_bound, upper_bound);
     RETURN true;

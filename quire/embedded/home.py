@@ -10,6 +10,7 @@ import pwd
 import secrets
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -113,12 +114,21 @@ def _open_to_all(directory: Path) -> bool:
 
 
 def _go_elsewhere(link: Path) -> None:
+    _sweep()
     place = ELSEWHERE / f"cluster-{secrets.token_hex(6)}"
     make_directory(ELSEWHERE)
     make_directory(place)
     (place / "belongs-to").write_text(f"{link.parent}\n")  # for people: who may remove it when
     link.symlink_to(place)
     logger.info("%s is closed to the user of Postgres; its data is in %s", link.parent, place)
+
+
+def _sweep() -> None:
+    """Removes what removed temporary folders left; other folders may only have been moved."""
+    for note in ELSEWHERE.glob("cluster-*/belongs-to"):
+        directory = Path(note.read_text().strip())
+        if directory.is_relative_to(tempfile.gettempdir()) and not directory.exists():
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 def _runs(program: Path, owner: tuple[int, int]) -> bool:

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, default=REPOSITORY / "var/quire", help="directory of all data (%(default)s)")
     add("--port", type=_port, default=8000, help="of the API, on 127.0.0.1; 0 takes a free one (%(default)s)")
     add("--workers", type=_count, default=1, metavar="N", help="worker processes a model (%(default)s)")
-    add("--ready-file", type=Path, metavar="PATH", help="written when ready: JSON with url and admin_token")
+    add("--ready-file", type=Path, metavar="PATH", help="written when ready: JSON, secrets included")
     add("--quiet", action="store_true", help="say nothing unless something is wrong")
     return parser
 

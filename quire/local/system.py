@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -48,6 +49,8 @@ def run(data: Path, *, port: int, workers: int, ready_file: Path | None, quiet: 
 
     """
     ready = False
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)  # of a predecessor that was killed
     supervisor = Supervisor(data / "logs", terminal=None if quiet else sys.stderr)
     with ExitStack() as stack:
         stack.enter_context(supervisor.listening())
@@ -60,7 +63,7 @@ def run(data: Path, *, port: int, workers: int, ready_file: Path | None, quiet: 
             ready = True
             if ready_file is not None:
                 stack.callback(ready_file.unlink, missing_ok=True)
-                _tell_programs(ready_file, url, environment["QUIRE_ADMIN_TOKEN"], data)
+                _tell_programs(ready_file, url, environment, data)
             if not quiet:
                 _tell_people(url, data)
             while True:
@@ -168,14 +171,21 @@ def _has_lease(pid: int | None, database: Database) -> bool:
     return False
 
 
-def _tell_programs(ready_file: Path, url: str, admin_token: str, data: Path) -> None:
-    facts = {"url": url, "admin_token": admin_token, "pid": os.getpid(), "data": str(data)}
+def _tell_programs(ready_file: Path, url: str, environment: dict[str, str], data: Path) -> None:
+    facts = {
+        "url": url,
+        "admin_token": environment["QUIRE_ADMIN_TOKEN"],
+        "pid": os.getpid(),
+        "data": str(data),
+        "database_url": environment["QUIRE_DATABASE_URL"],
+        "redis_url": environment["QUIRE_REDIS_URL"],
+    }
     write_private(ready_file, json.dumps(facts, indent=2) + "\n")
 
 
 def _tell_people(url: str, data: Path) -> None:
-    found = shutil.which("quire")
-    quire = "quire" if found else str(Path(sys.executable).with_name("quire"))
+    quire = "quire" if shutil.which("quire") else shlex.quote(str(Path(sys.executable).with_name("quire")))
+    token = shlex.quote(str(data / "admin_token"))
     with suppress(OSError):  # nobody is there to read it
         print(  # noqa: T201 -- a command line prints
             f"""
@@ -183,9 +193,9 @@ Quire is ready: {url} (the API is described at {url}/docs)
 
 In another terminal, make a tenant and its key:
 
-    export QUIRE_URL={url} QUIRE_ADMIN_TOKEN="$(cat {data / "admin_token"})"
+    export QUIRE_URL={url} QUIRE_ADMIN_TOKEN="$(cat {token})"
     {quire} tenant create NAME
-    {quire} key create NAME
+    {quire} key create TENANT          (the id that was just printed: ten_…)
 
 Logs are in {data / "logs"}. Ctrl-C stops everything; the data stays in {data}.
 """,

@@ -40,14 +40,17 @@ PRUNE = text("""
 """)
 
 
-def enter(session: Session, tenant_id: UUID, key: str, fingerprint: bytes, job_id: UUID) -> Earlier | None:
-    """Take a key for a job; if it is taken, return what it made."""
+def enter(session: Session, tenant_id: UUID, key: str, fingerprint: bytes, job_id: UUID) -> bool:
+    """Take a key for a job; False if it is taken. Waits for a transaction that is taking it."""
     session.execute(PATIENCE)
     row = {"tenant": tenant_id, "key": key, "fingerprint": fingerprint, "job": job_id}
-    if session.execute(ENTER, row).first() is not None:
-        return None
-    found = session.execute(FIND, {"tenant": tenant_id, "key": key}).one()
-    return Earlier(bytes(found.fingerprint), found.job_id)
+    return session.execute(ENTER, row).first() is not None
+
+
+def find(session: Session, tenant_id: UUID, key: str) -> Earlier | None:
+    """Return what a key has made; None if it is new."""
+    found = session.execute(FIND, {"tenant": tenant_id, "key": key}).first()
+    return Earlier(bytes(found.fingerprint), found.job_id) if found else None
 
 
 def prune(session: Session, hours: int) -> int:

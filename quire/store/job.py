@@ -100,7 +100,7 @@ class Job(Base):
 
     completion_tokens: Mapped[int] = mapped_column(server_default="0")  # delivered and billed, once terminal
     error: Mapped[dict[str, str] | None] = mapped_column(JSONB)
-    compact: Mapped[bool] = mapped_column(server_default="false")  # its text log is one row
+    compact: Mapped[bool] = mapped_column(server_default="false")  # its text log is one row, or cannot be opened
 
     created_at: Mapped[Created]
     not_before: Mapped[datetime | None]

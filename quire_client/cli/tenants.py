@@ -18,7 +18,7 @@ def add(groups: Groups) -> None:
     parser.add_argument("--max-queued", type=int, metavar="N", help="jobs that may wait")
     command(commands, "list", list_, "list all tenants")
     parser = command(commands, "show", show, "show a tenant")
-    parser.add_argument("tenant_id", metavar="TENANT", help="its id, ten_…")
+    parser.add_argument("tenant", metavar="TENANT", help="its name or its id, ten_…")
 
 
 def create(args: argparse.Namespace, quire: Quire, out: Output) -> int:
@@ -48,7 +48,7 @@ def list_(_args: argparse.Namespace, quire: Quire, out: Output) -> int:
 
 
 def show(args: argparse.Namespace, quire: Quire, out: Output) -> int:
-    tenant = quire.tenants.get(args.tenant_id)
+    tenant = quire.tenants.get(tenant_id(quire, args.tenant))
     facts = {
         "tenant": tenant.id,
         "name": tenant.name,
@@ -59,3 +59,10 @@ def show(args: argparse.Namespace, quire: Quire, out: Output) -> int:
     }
     out.facts(tenant.raw, facts)
     return Exit.OK
+
+
+def tenant_id(quire: Quire, name_or_id: str) -> str:
+    """Return the id of a tenant; what names none is returned as it is, for the server to refuse."""
+    if name_or_id.startswith("ten_"):
+        return name_or_id
+    return next((tenant.id for tenant in quire.tenants.list(name=name_or_id)), name_or_id)

@@ -37,16 +37,17 @@ class Tenants:
     def get(self, tenant_id: str) -> Tenant:
         return read(self._connection.send("GET", "tenants", tenant_id, operator=True), Tenant.parse)
 
-    def list(self, *, limit: int | None = None) -> Iterator[Tenant]:
-        """Yield every tenant, fetching pages of `limit` as they are needed."""
+    def list(self, *, name: str | None = None, limit: int | None = None) -> Iterator[Tenant]:
+        """Yield every tenant, or the one of a name, fetching pages of `limit` as they are needed."""
         cursor = None
         while True:
-            page = self.page(after=cursor, limit=limit)
+            page = self.page(name=name, after=cursor, limit=limit)
             yield from page.data
             cursor = page.next_cursor
             if not page.has_more or cursor is None:
                 return
 
-    def page(self, *, after: str | None = None, limit: int | None = None) -> Page[Tenant]:
-        response = self._connection.send("GET", "tenants", operator=True, params={"after": after, "limit": limit})
+    def page(self, *, name: str | None = None, after: str | None = None, limit: int | None = None) -> Page[Tenant]:
+        params = {"name": name, "after": after, "limit": limit}
+        response = self._connection.send("GET", "tenants", operator=True, params=params)
         return read(response, lambda data: Page.parse(data, Tenant.parse))

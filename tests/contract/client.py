@@ -36,6 +36,7 @@ class Api:
 
     def __init__(self, app: Flask, secret: str) -> None:
         self._http: FlaskClient = app.test_client()
+        self.secret = secret
         self._headers = {"Authorization": f"Bearer {secret}"}
 
     def get(self, path: str, **rest: Any) -> TestResponse:

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from quire import jobs, testing
+from quire.ids import new_id
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
 from quire.store import Job, Lane, Model, Tenant
+from quire.store import lane as lanes
 from quire.store import ledger as ledgers
 from quire.store.chunk import START, Position
 from quire.store.job import State
+from quire.store.lane import LaneKey
 from quire.testing import MODEL, RING, Place
 from quire.textlog import chunk_row, read
 
@@ -131,3 +134,25 @@ def text_of(place: Place, owner: Tenant, job_id: UUID) -> str:
 
 def lanes_of(claimed: Sequence[Claimed]) -> list[UUID]:
     return [one.tenant_id for one in claimed]
+
+
+# ---- many --------------------------------------------------------------------------------------------------
+
+BULK = text("""
+    WITH new AS (
+        INSERT INTO jobs (id, tenant_id, model, kind, seed, body, prompt_tokens, max_tokens, estimate)
+        SELECT id, :tenant, :model, 'text', 7, '', 4, 16, 20 FROM unnest(CAST(:ids AS uuid[])) AS id RETURNING id)
+    INSERT INTO ledger (job_id, tenant_id, model, reserved) SELECT id, :tenant, :model, 20 FROM new
+""")
+
+
+def in_bulk(place: Place, count: int, owner: Tenant | None = None) -> list[UUID]:
+    """Queue so many jobs that cannot be opened, at once."""
+    owner = owner or place.tenant
+    ids = [new_id() for _ in range(count)]
+    key = LaneKey(MODEL, owner.id)
+    with place.database.service() as session:
+        lanes.open_lane(session, key)
+        session.execute(BULK, {"ids": ids, "tenant": owner.id, "model": MODEL})
+        lanes.wake(session, [key])
+    return ids

@@ -246,3 +246,14 @@ def test_as_root_closed_folders_are_left_as_they_are(directory: Path) -> None:
 
     assert directory.stat().st_mode & 0o777 == 0o700
     assert not elsewhere.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's data is in the directory itself")
+def test_as_root_what_a_removed_temporary_folder_left_is_removed_by_the_next_start(directory: Path) -> None:
+    with embedded.postgres(directory / "first"):
+        left = (directory / "first/elsewhere").resolve()
+    shutil.rmtree(directory / "first")
+
+    with embedded.postgres(directory / "second", durable=False) as server:
+        assert answers(server.url)
+        assert not left.exists()

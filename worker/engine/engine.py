@@ -37,7 +37,7 @@ class Engine:
         self.vocab_size = shape.vocabulary
         self.slots = slots
         self.dead: BaseException | None = None
-        self._token_budget = context_tokens or slots * shape.context
+        self._token_budget = slots * shape.context if context_tokens is None else context_tokens
         self._batch = RunningBatch(loaded.model, loaded.tokenizer, slots=slots, token_budget=self._token_budget)
         self._arrived: list[RunningSequence] = []
         self._cancelled: set[Future[Finished]] = set()
@@ -59,7 +59,8 @@ class Engine:
         """Load a checkpoint (local folder or hub id) and run its self-test; the engine is not yet started.
 
         `slots`: most sequences at once. `context_tokens`: most tokens all of them together may reserve,
-        `slots` full contexts if not given. `threads` is set for the whole process; None leaves it.
+        `slots` full contexts if not given. `threads` is set for the whole process; None means one for a
+        narrow model and torch's own choice for others.
         Raises ModelRefused with one sentence that says why the checkpoint cannot be run here.
         """
         loaded = load_model(source, slots=slots, device=device, threads=threads)

@@ -60,17 +60,12 @@ class Gpt2:
         mask = self._mask(positions, length)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            end = start + count
-            cache.keys[layer][slot, :, start:end] = keys[:count].transpose(0, 1)
-            cache.values[layer][slot, :, start:end] = values[:count].transpose(0, 1)
-            attended = self._attention(
-                layer,
-                queries.transpose(0, 1)[None],
-                cache.keys[layer][slot, None, :, :length],
-                cache.values[layer][slot, None, :, :length],
-                mask,
-            )
-            return attended[0].transpose(0, 1)
+            cached_keys, cached_values = cache.keys[layer][slot], cache.values[layer][slot]
+            cached_keys[start : start + count] = keys[:count]
+            cached_values[start : start + count] = values[:count]
+            return self._attention(
+                layer, queries[None], cached_keys[None, :length], cached_values[None, :length], mask
+            )[0]
 
         return self._layers(self._embed(tokens, positions), attend)[:count]
 
@@ -90,16 +85,11 @@ class Gpt2:
         mask = self._mask(places, length)[:, None, None].expand(-1, -1, self.layout.rows, -1)
 
         def attend(layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            cache.keys[layer][slots, :, places] = keys
-            cache.values[layer][slots, :, places] = values
-            attended = self._attention(
-                layer,
-                queries[:, :, None].expand(-1, -1, self.layout.rows, -1).contiguous(),
-                cache.keys[layer][: len(ids), :, :length],
-                cache.values[layer][: len(ids), :, :length],
-                mask,
-            )
-            return attended[:, :, 0]
+            cached_keys, cached_values = cache.keys[layer][: len(ids)], cache.values[layer][: len(ids)]
+            cached_keys[slots, places] = keys
+            cached_values[slots, places] = values
+            repeated = queries[:, None].expand(-1, self.layout.rows, -1, -1).contiguous()
+            return self._attention(layer, repeated, cached_keys[:, :length], cached_values[:, :length], mask)[:, 0]
 
         return self._head(self._layers(self._embed(ids, places), attend))[:batch]
 
@@ -136,8 +126,10 @@ class Gpt2:
         return functional.layer_norm(hidden, weight.shape, weight, bias, self.weights.shape.epsilon)
 
     def _attention(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Attend from queries (batch, rows, heads, head size) to keys (batch, length, heads, head size)."""
+        q, k, v = (tensor.transpose(1, 2) for tensor in (queries, keys, values))
         scale = self.weights.shape.attention_scale(layer)
-        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=scale)
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale).transpose(1, 2)
 
     def _mask(self, positions: Tensor, length: int) -> Tensor:
         """Return (rows, length): 0 where a key stands at or before the row's position, else -inf."""

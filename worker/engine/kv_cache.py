@@ -5,10 +5,11 @@ from worker.engine.layout import cache_length
 
 
 class KvCache:
-    """Keys and values of the running sequences: per layer two tensors (slots, heads, length, head size).
+    """Keys and values of the running sequences: per layer two tensors (slots, length, heads, head size).
 
     Every slot is as long as the context. Positions at and above a sequence's length hold stale but finite
-    numbers; attention masks them.
+    numbers; attention masks them. Positions come before heads, so that a sequence touches no more memory
+    than its length needs.
     """
 
     def __init__(
@@ -23,14 +24,14 @@ class KvCache:
         dtype: torch.dtype,
     ) -> None:
         self.slots = slots
-        shape = (slots, heads, cache_length(context), head_size)
+        shape = (slots, cache_length(context), heads, head_size)
         self.keys = [_zeros(shape, device, dtype) for _ in range(layers)]
         self.values = [_zeros(shape, device, dtype) for _ in range(layers)]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of slot `source` to slot `target`."""
         for tensor in (*self.keys, *self.values):
-            tensor[target, :, :length].copy_(tensor[source, :, :length])
+            tensor[target, :length].copy_(tensor[source, :length])
 
     def clear(self, slot: int) -> None:
         """Zero a slot that may hold numbers that are not finite: masked positions must stay finite."""
@@ -45,7 +46,7 @@ def cache_bytes(*, layers: int, slots: int, heads: int, head_size: int, context:
 
 def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     if device.type == "cpu" and dtype == torch.float32:
-        # numpy's zeros are given by the operating system page by page on first touch: slots never used
-        # cost no memory.
+        # numpy's zeros are given by the operating system page by page on first touch: positions never
+        # used cost no memory.
         return torch.from_numpy(np.zeros(shape, dtype=np.float32))
     return torch.zeros(shape, device=device, dtype=dtype)

@@ -2,6 +2,7 @@ import logging
 from dataclasses import dataclass
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from worker.engine.errors import ModelRefused
 from worker.engine.gpt2 import Gpt2
@@ -9,6 +10,9 @@ from worker.engine.kv_cache import cache_bytes
 from worker.engine.numerics import choose_layout, numerics_of
 from worker.engine.tokenizer import Tokenizer, load_tokenizer
 from worker.engine.weights import load_weights, read_shape
+
+# Products of narrower models are too small to share out: waiting for the other threads costs more.
+_NARROW = 512
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +29,16 @@ class LoadedModel:
 def load_model(source: str, *, slots: int, device: str, threads: int | None) -> LoadedModel:
     """Load the checkpoint `source` (a local folder or a hub id) and run the self-test.
 
-    `device`: "cpu", "cuda", "cuda:1" … or "auto". `threads` is set for the whole process; None leaves it.
+    `device`: "cpu", "cuda", "cuda:1" … or "auto". `threads` is set for the whole process; None means one for a
+    narrow model and torch's own choice for others.
     Raises ModelRefused with one sentence that says why the checkpoint cannot be run here.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     place = _device(device)
     dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     shape, _ = read_shape(source)
+    if threads is not None or shape.width < _NARROW:
+        torch.set_num_threads(threads or 1)
     cache = cache_bytes(
         layers=shape.layers,
         slots=slots,

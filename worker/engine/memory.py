@@ -27,8 +27,10 @@ def _of_machine() -> int | None:
 
 def _of_container() -> int | None:
     try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
+        limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
+        parts = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such files, or the limit is "max"
         return None
-    return None if limit == "max" else int(limit) - used
+    # Files that were read count as used, but make room.
+    return limit - used + int(parts.get("inactive_file", 0))

@@ -85,25 +85,26 @@ def _agreeing_buckets(
 ) -> tuple[int, ...]:
     """Return the key lengths that give the bits of the longest one."""
     *shorter, longest = candidate_buckets(context)
-    # All heads, as in the model: with a single one the threads would share its products out differently.
-    size = (1, shape.heads, longest, shape.head_size)
-    keys, values = _noise(size, device, dtype), _noise(size, device, dtype, seed=1)
-    whole = _causal(keys, keys, values)
+    # All heads, laid out as in the cache: with a single one the threads would share its products out otherwise.
+    size = (1, longest, shape.heads, shape.head_size)
+    keys, values = (_noise(size, device, dtype, seed).transpose(1, 2) for seed in (0, 1))
+    whole = _causal(keys, values, longest)
     return (
         *(
             length
             for length in shorter
-            if torch.equal(whole[:, :, :length], _causal(*(t[:, :, :length] for t in (keys, keys, values))))
+            if torch.equal(whole[:, :, :length], _causal(keys, values, length))
             and _last_query_agrees(whole, keys, values, length, rows)
         ),
         longest,
     )
 
 
-def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    length = queries.shape[2]
+def _causal(keys: Tensor, values: Tensor, length: int) -> Tensor:
+    """Attend from each of the first `length` positions, whose queries are their keys, to those before."""
+    keys, values = keys[:, :, :length], values[:, :, :length]
     mask = torch.full((length, length), -torch.inf, device=keys.device, dtype=keys.dtype).triu_(1)
-    return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+    return functional.scaled_dot_product_attention(keys, keys, values, attn_mask=mask)
 
 
 def _last_query_agrees(whole: Tensor, keys: Tensor, values: Tensor, length: int, rows: int) -> bool:

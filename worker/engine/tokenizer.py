@@ -2,6 +2,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from tokenizers import decoders
 from transformers import AutoTokenizer
 
 from worker.engine.errors import ModelRefused
@@ -28,7 +29,7 @@ class Tokenizer:
         self._backend = fast.backend_tokenizer
         self.end_ids = end_ids
         # Word-piece decoders put a space before every piece that begins a word; each Chinese character does.
-        self._joins_unspaced = '"type":"WordPiece"' in re.sub(r"\s", "", str(self.serialise()))
+        self._joins_unspaced = isinstance(self._backend.decoder, decoders.WordPiece)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of `text` alone: no beginning, end or separator is added."""

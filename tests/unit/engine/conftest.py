@@ -12,7 +12,7 @@ from worker.engine.loading import LoadedModel, load_model
 CORPUS = [
     "the rose of the morning and the sea, a song of stone",
     "She walks in the night; the moon is low and the wind is cold.",
-    "春眠不觉晓，处处闻啼鸟。 déjà vu — naïve café 🌹🌊",
+    "春眠不觉晓、处处闻啼鸟。 déjà vu — naïve café 🌹🌊",
     "winter comes, and the snow comes again, again and again.",
 ]
 
@@ -150,7 +150,7 @@ def word_piece_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("word-pieces")
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = [*"春眠不觉晓，。处闻啼鸟", "walk", "##ing", "stone", "the", *"abcdefghij"]
+    words = [*"春眠不觉晓、。处闻啼鸟", "walk", "##ing", "stone", "the", *"abcdefghij"]
     (folder / "vocab.txt").write_text("\n".join([*special, *words]))
     BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     return folder

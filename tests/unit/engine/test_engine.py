@@ -2,11 +2,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from worker.engine import (
@@ -19,6 +21,8 @@ from worker.engine import (
     Request,
     Sampling,
 )
+from worker.engine.gpt2 import Gpt2
+from worker.engine.kv_cache import KvCache
 from worker.engine.loading import LoadedModel
 from worker.engine.tokenizer import REPLACEMENT
 
@@ -29,10 +33,12 @@ PROMPTS = (
 )  # fmt: skip
 
 Ask = Callable[..., Request]
+Run = Callable[..., list[Any]]
+MakeCheckpoint = Callable[..., Path]
 
 
 @torch.inference_mode()
-def test_greedy_texts_equal_those_of_transformers(checkpoint: Path, engine: Engine, run, ask: Ask) -> None:
+def test_greedy_texts_equal_those_of_transformers(checkpoint: Path, engine: Engine, run: Run, ask: Ask) -> None:
     reference = GPT2LMHeadModel.from_pretrained(checkpoint, dtype=torch.float32)
     requests = [ask(prompt, temperature=0, max_tokens=60) for prompt in PROMPTS]
 
@@ -52,7 +58,7 @@ def test_greedy_texts_equal_those_of_transformers(checkpoint: Path, engine: Engi
 
 
 def test_a_seeded_text_is_the_same_alone_and_among_those_that_join_and_leave(
-    loaded: LoadedModel, run, ask: Ask
+    loaded: LoadedModel, run: Run, ask: Ask
 ) -> None:
     mine = ask("the rose", seed=42, max_tokens=50, top_p=0.95, temperature=0.9)
     [alone] = run(Engine(loaded, slots=1), [mine])
@@ -68,7 +74,7 @@ def test_a_seeded_text_is_the_same_alone_and_among_those_that_join_and_leave(
     assert future.result(timeout=0) == alone.finished
 
 
-def test_seed_sample_and_retry_each_give_another_text(engine: Engine, run, ask: Ask) -> None:
+def test_seed_sample_and_retry_each_give_another_text(engine: Engine, run: Run, ask: Ask) -> None:
     variants = ({}, {"seed": 2}, {"sample": 1}, {"retry": 1})
 
     answers = run(engine, [ask(**variant) for variant in variants])
@@ -86,7 +92,7 @@ RESUMED = (
 
 @pytest.mark.parametrize("sampling", RESUMED, ids=str)
 def test_a_text_resumed_from_any_token_is_identical_and_delivered_once(
-    loaded: LoadedModel, run, ask: Ask, sampling: dict[str, object]
+    loaded: LoadedModel, run: Run, ask: Ask, sampling: dict[str, object]
 ) -> None:
     [whole] = run(Engine(loaded, slots=8), [ask(**sampling)])
     parts = []
@@ -106,7 +112,7 @@ def test_a_text_resumed_from_any_token_is_identical_and_delivered_once(
         assert answer.finished.mean_logprob == pytest.approx(whole.finished.mean_logprob, rel=1e-6)
 
 
-def test_text_that_was_not_published_is_delivered_again(loaded: LoadedModel, run, ask: Ask) -> None:
+def test_text_that_was_not_published_is_delivered_again(loaded: LoadedModel, run: Run, ask: Ask) -> None:
     [whole] = run(Engine(loaded, slots=1), [ask()])
     tokens = tuple(whole.tokens)
 
@@ -115,7 +121,7 @@ def test_text_that_was_not_published_is_delivered_again(loaded: LoadedModel, run
     assert whole.text[:3] + again.text == whole.text
 
 
-def test_generated_tokens_that_already_hold_the_end_finish_at_once(engine: Engine, run, ask: Ask) -> None:
+def test_generated_tokens_that_already_hold_the_end_finish_at_once(engine: Engine, run: Run, ask: Ask) -> None:
     text = tuple(engine.tokenizer.encode("rose and sea"))
 
     ended, full, stopped = run(
@@ -134,7 +140,7 @@ def test_generated_tokens_that_already_hold_the_end_finish_at_once(engine: Engin
     assert engine.stats().steps == 0
 
 
-def test_an_end_token_is_logged_but_is_no_text(engine: Engine, run, ask: Ask) -> None:
+def test_an_end_token_is_logged_but_is_no_text(engine: Engine, run: Run, ask: Ask) -> None:
     [answer] = run(engine, [ask(logit_bias={0: 100.0})])
 
     assert (answer.tokens, answer.text) == ([0], "")
@@ -149,7 +155,7 @@ def spelled(engine: Engine, text: str) -> dict[int, float]:
 @pytest.mark.parametrize("stop", [("ab",), ("aab", "bba"), ("ba", "abab")])
 @pytest.mark.parametrize("seed", range(8))
 def test_text_is_cut_before_the_first_stop_string_even_across_tokens(
-    engine: Engine, run, ask: Ask, stop: tuple[str, ...], seed: int
+    engine: Engine, run: Run, ask: Ask, stop: tuple[str, ...], seed: int
 ) -> None:
     fields = {"seed": seed, "logit_bias": spelled(engine, "ab"), "max_tokens": 40}
     free, stopped = run(engine, [ask(**fields), ask(**fields, stop=stop)])
@@ -161,7 +167,7 @@ def test_text_is_cut_before_the_first_stop_string_even_across_tokens(
 
 
 def test_text_that_could_start_a_stop_string_waits_and_is_delivered_at_the_end(
-    engine: Engine, run, ask: Ask
+    engine: Engine, run: Run, ask: Ask
 ) -> None:
     fields = {"logit_bias": spelled(engine, "a"), "max_tokens": 6}
 
@@ -171,7 +177,7 @@ def test_text_that_could_start_a_stop_string_waits_and_is_delivered_at_the_end(
     assert answer.finished.reason == "length"
 
 
-def test_stop_strings_do_not_count_before_min_tokens(engine: Engine, run, ask: Ask) -> None:
+def test_stop_strings_do_not_count_before_min_tokens(engine: Engine, run: Run, ask: Ask) -> None:
     fields = {"logit_bias": spelled(engine, "a"), "max_tokens": 10, "stop": ("aa",)}
 
     [answer] = run(engine, [ask(**fields, min_tokens=5)])
@@ -182,9 +188,11 @@ def test_stop_strings_do_not_count_before_min_tokens(engine: Engine, run, ask: A
 
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**64 - 1), prompt=st.sampled_from(PROMPTS))
-def test_no_delta_ever_holds_half_a_character(loaded: LoadedModel, run, ask: Ask, seed: int, prompt: str) -> None:
+def test_no_delta_ever_holds_half_a_character(
+    loaded: LoadedModel, run: Run, ask: Ask, seed: int, prompt: str
+) -> None:
     letters = spelled(Engine(loaded, slots=1), "春🌹é")
-    bias = {token: 100.0 for token in letters}
+    bias = dict.fromkeys(letters, 100.0)
 
     [answer] = run(Engine(loaded, slots=1), [ask(prompt, seed=seed, logit_bias=bias, max_tokens=20)])
 
@@ -196,7 +204,7 @@ def test_no_delta_ever_holds_half_a_character(loaded: LoadedModel, run, ask: Ask
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0, 2.0])
 def test_a_banned_string_is_never_written_across_tokens_either(
-    engine: Engine, run, ask: Ask, temperature: float
+    engine: Engine, run: Run, ask: Ask, temperature: float
 ) -> None:
     bias = spelled(engine, "abc")
     fields = {"logit_bias": bias, "max_tokens": 60, "temperature": temperature}
@@ -210,7 +218,7 @@ def test_a_banned_string_is_never_written_across_tokens_either(
     assert not any(string in answer.text for answer in answers for string in banned)
 
 
-def test_a_text_that_may_write_nothing_more_ends(engine: Engine, run, ask: Ask) -> None:
+def test_a_text_that_may_write_nothing_more_ends(engine: Engine, run: Run, ask: Ask) -> None:
     texts = [engine.tokenizer.decode([token]) for token in range(400)]
     everything = tuple({*"".join(texts), REPLACEMENT})
     textless = {token: -100.0 for token, text in enumerate(texts) if not text}
@@ -220,7 +228,7 @@ def test_a_text_that_may_write_nothing_more_ends(engine: Engine, run, ask: Ask) 
     assert (answer.finished.reason, answer.text) == ("stop", "")
 
 
-def test_logprobs_name_each_token_and_its_alternatives(engine: Engine, run, ask: Ask) -> None:
+def test_logprobs_name_each_token_and_its_alternatives(engine: Engine, run: Run, ask: Ask) -> None:
     [answer] = run(engine, [ask(logprobs=3, temperature=0, max_tokens=5)])
 
     reports = [report for delta in answer.deltas for report in delta.logprobs]
@@ -229,7 +237,7 @@ def test_logprobs_name_each_token_and_its_alternatives(engine: Engine, run, ask:
     assert answer.finished.mean_logprob == pytest.approx(sum(r.logprob for r in reports) / 5)
 
 
-def test_more_requests_than_slots_wait_their_turn(loaded: LoadedModel, run, ask: Ask) -> None:
+def test_more_requests_than_slots_wait_their_turn(loaded: LoadedModel, run: Run, ask: Ask) -> None:
     engine = Engine(loaded, slots=2)
     futures = [engine.submit(ask(max_tokens=4), lambda _: None) for _ in range(5)]
 
@@ -277,7 +285,7 @@ def test_a_cancelled_request_frees_its_slot_and_tokens_at_the_next_step(engine: 
     assert engine.stats().tokens_reserved == sum([len(ask().prompt) + 24] * 2)
 
 
-def test_a_cancelled_request_harms_no_neighbour(loaded: LoadedModel, run, ask: Ask) -> None:
+def test_a_cancelled_request_harms_no_neighbour(loaded: LoadedModel, run: Run, ask: Ask) -> None:
     alone = [run(Engine(loaded, slots=1), [ask(seed=seed)])[0].text for seed in range(4)]
     engine, texts = Engine(loaded, slots=4), [[] for _ in range(4)]
     futures = [
@@ -304,7 +312,7 @@ def test_a_waiting_request_can_be_cancelled(loaded: LoadedModel, ask: Ask) -> No
     assert (engine.running(), engine.waiting()) == (1, 0)
 
 
-def test_a_callback_that_fails_harms_no_neighbour(loaded: LoadedModel, run, ask: Ask) -> None:
+def test_a_callback_that_fails_harms_no_neighbour(loaded: LoadedModel, run: Run, ask: Ask) -> None:
     [alone] = run(Engine(loaded, slots=1), [ask(seed=3)])
     engine, texts = Engine(loaded, slots=4), []
 
@@ -328,7 +336,7 @@ def test_an_error_at_admission_fails_that_request_alone(
     engine = Engine(loaded, slots=4)
     prefill = type(loaded.model).prefill
 
-    def out_of_memory(model, cache, slot, start, ids):
+    def out_of_memory(model: Gpt2, cache: KvCache, slot: int, start: int, ids: list[int]) -> Tensor:
         if len(ids) > 30:
             raise MemoryError("no room for this prompt")
         return prefill(model, cache, slot, start, ids)
@@ -349,7 +357,7 @@ def test_a_failed_step_fails_those_that_ran_and_the_waiting_go_on(
     engine = Engine(loaded, slots=1)
     decode, calls = type(loaded.model).decode, []
 
-    def fail_once(model, cache, tokens, positions):
+    def fail_once(model: Gpt2, cache: KvCache, tokens: list[int], positions: list[int]) -> Tensor:
         calls.append(len(tokens))
         if len(calls) == 1:
             raise RuntimeError("the device is out of memory")
@@ -365,7 +373,7 @@ def test_a_failed_step_fails_those_that_ran_and_the_waiting_go_on(
 
 
 def test_logits_that_are_not_numbers_fail_their_row_and_leave_a_clean_slot(
-    loaded: LoadedModel, run, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedModel, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [alone] = run(Engine(loaded, slots=1), [ask(seed=3)])
     engine, texts = Engine(loaded, slots=2), []
@@ -383,7 +391,7 @@ def test_logits_that_are_not_numbers_fail_their_row_and_leave_a_clean_slot(
     assert "".join(texts) == alone.text
 
 
-def test_the_thread_runs_requests_from_many_threads(loaded: LoadedModel, run, ask: Ask) -> None:
+def test_the_thread_runs_requests_from_many_threads(loaded: LoadedModel, run: Run, ask: Ask) -> None:
     expected = [answer.text for answer in run(Engine(loaded, slots=8), [ask(seed=s) for s in range(12)])]
     engine, texts = Engine(loaded, slots=5), [[] for _ in range(12)]
     futures: dict[int, Future[Finished]] = {}
@@ -469,7 +477,7 @@ def test_three_failed_steps_in_a_row_end_the_thread(
 
 
 def test_a_chinese_word_piece_model_loads_and_writes_text_without_spaces(
-    make_checkpoint, word_piece_folder: Path, run
+    make_checkpoint: MakeCheckpoint, word_piece_folder: Path, run: Run
 ) -> None:
     folder = make_checkpoint(vocab_size=64, eos_token_id=50256, bos_token_id=50256)
     for file in word_piece_folder.iterdir():

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ from transformers import GPT2LMHeadModel
 from worker.engine.gpt2 import Gpt2
 from worker.engine.layout import Layout, candidate_buckets
 from worker.engine.loading import LoadedModel, load_model
+
+MakeCheckpoint = Callable[..., Path]
 
 IDS = [(i * 37 + 11) % 400 for i in range(100)]
 
@@ -33,7 +36,7 @@ def reference_logits(folder: Path, ids: list[int]) -> torch.Tensor:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_prefill_and_decode_compute_the_logits_of_transformers(
-    make_checkpoint, variant: dict[str, object]
+    make_checkpoint: MakeCheckpoint, variant: dict[str, object]
 ) -> None:
     folder = make_checkpoint(**variant)
     expected = reference_logits(folder, IDS)

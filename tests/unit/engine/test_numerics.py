@@ -1,12 +1,18 @@
 import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from worker.engine.gpt2 import Gpt2
+from worker.engine.kv_cache import KvCache
 from worker.engine.layout import Layout
 from worker.engine.loading import LoadedModel, load_model
 from worker.engine.numerics import choose_layout, numerics_of
+
+MakeCheckpoint = Callable[..., Path]
 
 
 def test_the_self_test_names_the_bits_of_this_machine(loaded: LoadedModel) -> None:
@@ -17,7 +23,9 @@ def test_the_self_test_names_the_bits_of_this_machine(loaded: LoadedModel) -> No
     assert int(loaded.numerics, 16) >= 0
 
 
-def test_the_name_is_the_same_again_and_with_another_number_of_threads(checkpoint, loaded: LoadedModel) -> None:
+def test_the_name_is_the_same_again_and_with_another_number_of_threads(
+    checkpoint: Path, loaded: LoadedModel
+) -> None:
     before = torch.get_num_threads()
     try:
         again = load_model(str(checkpoint), slots=3, device="cpu", threads=1)
@@ -27,7 +35,7 @@ def test_the_name_is_the_same_again_and_with_another_number_of_threads(checkpoin
     assert again.numerics == loaded.numerics
 
 
-def test_other_weights_have_another_name(make_checkpoint, loaded: LoadedModel) -> None:
+def test_other_weights_have_another_name(make_checkpoint: MakeCheckpoint, loaded: LoadedModel) -> None:
     other = load_model(str(make_checkpoint(initializer_range=0.3)), slots=2, device="cpu", threads=None)
 
     assert other.numerics is None or other.numerics != loaded.numerics
@@ -37,7 +45,7 @@ def test_a_model_whose_bits_depend_on_the_batch_promises_nothing_and_says_so(
     loaded: LoadedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Company(Gpt2):
-        def decode(self, cache, tokens, positions):
+        def decode(self, cache: KvCache, tokens: Sequence[int], positions: Sequence[int]) -> Tensor:
             return super().decode(cache, tokens, positions) * (1 + 1e-6 * len(tokens))
 
     with caplog.at_level(logging.WARNING):

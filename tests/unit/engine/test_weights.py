@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from worker.engine import Engine, ModelRefused
 from worker.engine.weights import load_weights, read_shape
+
+MakeCheckpoint = Callable[..., Path]
 
 
 def load(folder: Path, *, cache_bytes: int = 0) -> object:
@@ -93,7 +96,7 @@ def test_the_shape_counts_about_as_many_parameters_as_there_are(checkpoint: Path
     assert shape.parameters(tied=tied) == pytest.approx(sum(t.numel() for t in tensors), rel=0.05)
 
 
-def test_the_digest_tells_weights_apart(make_checkpoint, checkpoint: Path) -> None:
+def test_the_digest_tells_weights_apart(make_checkpoint: MakeCheckpoint, checkpoint: Path) -> None:
     other = make_checkpoint(initializer_range=0.3)
 
     assert load(checkpoint).digest() == load(checkpoint).digest() != load(other).digest()

@@ -1,0 +1,138 @@
+"""The document says what the app does: each route is in it, and real answers are what it says they are."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from api import responses
+from api.operations import OPERATIONS
+from quire.testing import Place
+from tests.contract.client import Api, shown
+from tests.contract.working import FakeWorker, words
+
+
+def test_each_route_is_in_the_document_and_no_other(shared: Any) -> None:
+    routes = {
+        (method.lower(), re.sub(r"<(\w+)>", r"{\1}", rule.rule))
+        for rule in shared.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+    document = shown(shared.api.get("/openapi.json"))
+    described = {(method, path) for path, item in document["paths"].items() for method in item}
+    assert described == routes
+
+
+def test_every_reference_leads_somewhere(shared: Any) -> None:
+    document = shared.api.get("/openapi.json")
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', document.text))
+    assert names <= set(shown(document)["components"]["schemas"])
+    assert {"Job", "JobRequest", "Problem"} <= names
+
+
+def test_operation_ids_are_unique(shared: Any) -> None:
+    paths = shown(shared.api.get("/openapi.json"))["paths"]
+    ids = [operation["operationId"] for item in paths.values() for operation in item.values()]
+    assert len(ids) == len(set(ids)) == len(OPERATIONS)
+
+
+def test_the_scopes_of_the_document_are_the_scopes_of_the_app(shared: Any) -> None:
+    for operation in OPERATIONS:
+        path = operation.path.replace("{", "").replace("}", "")
+        answer = shared.app.test_client().open(path, method=operation.method)
+        assert (answer.status_code == 401) == (operation.security is not None), operation.path
+
+
+def test_real_answers_are_what_the_document_says(
+    api: Api, operator: Api, worker: FakeWorker, place: Place
+) -> None:
+    job = api.submitted(
+        form="story", theme="rain", logprobs=2, metadata={"a": "b"}, deadline="2900-01-01T00:00:00Z"
+    )
+    worker.claim()
+    worker.write(job["id"], words("The rain"))
+    tenant = shown(operator.post("/v1/tenants", json={"name": "press"}))
+    key = shown(operator.post(f"/v1/tenants/{tenant['id']}/keys", json={}))
+    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"]}
+    etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
+    bodies = {
+        "/v1/jobs": {"prompt": "Once"},
+        "/v1/tenants": {"name": "another"},
+        "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},
+    }
+
+    for operation in sorted(OPERATIONS, key=lambda operation: operation.method == "DELETE"):
+        who = operator if operation.security == "operator" else api
+        if operation.path.endswith("/output"):
+            worker.finish(job["id"])
+        for status in operation.answers:
+            headers = {"If-None-Match": etag} if status == 304 else {}
+            json = bodies.get(operation.path) if operation.body else None
+            answer = who.request(operation.method, operation.path.format(**ids), headers=headers, json=json)
+            assert answer.status_code == status, (operation.path, answer.text)
+            check(answer, operation.answers[status])
+
+
+def check(answer: TestResponse, described: Any) -> None:
+    if described.model is not None:
+        assert answer.mimetype == "application/json"
+        described.model.model_validate_json(answer.data, strict=True)
+    else:
+        assert answer.mimetype == (described.media or answer.mimetype)
+        assert bool(answer.data) == bool(described.media)
+    special = {"Location", "ETag", "Idempotent-Replayed", "Preference-Applied", "Retry-After"}
+    assert special & set(dict(answer.headers)) <= set(described.headers)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 415, 422, 429, 503])
+def test_every_error_of_the_contract_is_described_as_a_problem(shared: Any, status: int) -> None:
+    paths = shown(shared.api.get("/openapi.json"))["paths"]
+    answers = [operation["responses"] for item in paths.values() for operation in item.values()]
+    described = [answer[str(status)] for answer in answers if str(status) in answer]
+    assert described
+    for answer in described:
+        reference = answer["content"]["application/problem+json"]["schema"]["$ref"]
+        assert reference.endswith(responses.Problem.__name__)
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(shared: Any) -> None:
+    answer = shared.app.test_client().get("/docs")
+
+    assert answer.mimetype == "text/html"
+    assert "script" not in answer.headers["Content-Security-Policy"]
+    page = Page()
+    page.feed(answer.text)
+    assert page.open == []
+    assert not {"script", "img", "link", "iframe"} & page.tags
+    assert all(link.startswith("#") or link == "/openapi.json" for link in page.links)
+    assert {link.removeprefix("#") for link in page.links if link.startswith("#")} <= page.ids
+    for operation in OPERATIONS:
+        assert operation.path in answer.text
+    assert "max_tokens" in answer.text
+
+
+class Page(HTMLParser):
+    VOID = frozenset({"meta", "br", "input", "hr"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.links: set[str] = set()
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            assert name not in {"style", "onclick", "src"}
+            if name == "href":
+                self.links.add(str(value))
+            if name == "id":
+                self.ids.add(str(value))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag

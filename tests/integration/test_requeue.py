@@ -1,0 +1,189 @@
+"""Jobs whose worker is gone: what they keep, what is counted, and when they are given up."""
+
+import pytest
+from sqlalchemy import text
+
+from quire import jobs
+from quire.ids import new_id
+from quire.jobs import Claimed, Outcome
+from quire.store import job as job_store
+from quire.store.job import Run, State
+from quire.testing import Place
+from tests.integration import steps
+
+MAX_ATTEMPTS = 3
+
+
+def crash(place: Place, claimed: Claimed) -> int:
+    """Let a job's worker die, and the reaper come by."""
+    steps.die(place, steps.job(place, claimed.id).worker_id)
+    return steps.requeue(place, MAX_ATTEMPTS)
+
+
+def crashed(place: Place, times: int) -> Claimed:
+    """A job that has survived so many crashes, and runs again."""
+    claimed = steps.running(place)
+    for _ in range(times):
+        crash(place, claimed)
+        (claimed,) = steps.claim(place, steps.worker(place))
+    return claimed
+
+
+def alone(place: Place, claimed: Claimed) -> bool:
+    with place.database.service() as session:
+        return job_store.mark_alone(session, claimed.id, claimed.fence)
+
+
+def test_a_job_whose_worker_is_gone_is_queued_under_a_new_fence(place: Place):
+    claimed = steps.running(place)
+
+    assert crash(place, claimed) == 1
+
+    row = steps.job(place, claimed.id)
+    assert (row.state, row.fence, row.worker_id) == (State.QUEUED, claimed.fence + 1, None)
+
+
+def test_a_job_whose_worker_lives_is_left_alone(place: Place):
+    steps.running(place)
+
+    assert steps.requeue(place) == 0
+
+
+def test_a_lapsed_lease_that_nobody_ended_is_left_alone(place: Place):
+    steps.running(place)
+    with place.database.service() as session:
+        session.execute(text("UPDATE workers SET lease_until = clock_timestamp() - interval '1 hour'"))
+
+    assert steps.requeue(place) == 0
+
+
+def test_a_requeued_job_is_claimed_again_with_its_log(place: Place):
+    claimed = steps.running(place)
+    steps.commit(place, steps.report(claimed, "Once "))
+    crash(place, claimed)
+
+    (again,) = steps.claim(place, steps.worker(place))
+    steps.succeed(place, again, "upon")
+
+    assert [chunk.tokens for chunk in again.log] == [5]
+    assert steps.text_of(place, place.tenant, claimed.id) == "Once upon"
+
+
+def test_a_crash_counts_one_attempt(place: Place):
+    assert crashed(place, 1).attempts == 1
+
+
+def test_a_drained_job_keeps_its_attempts(place: Place):
+    claimed = crashed(place, 1)
+
+    steps.commit(place, steps.report(claimed, "Once", Outcome(State.QUEUED, 8)))
+
+    assert steps.job(place, claimed.id).attempts == 1
+
+
+def test_a_crash_gives_the_place_in_the_lane_back(place: Place):
+    crash(place, steps.running(place))
+
+    lane = steps.lane(place)
+    assert (lane.running, lane.ready) == (0, True)
+
+
+def test_a_crash_is_charged_for_prompt_and_committed_text(place: Place):
+    claimed = steps.running(place)
+    steps.commit(place, steps.report(claimed, "Once"))
+
+    crash(place, claimed)
+
+    assert steps.lane(place).virtual_time == claimed.prompt_tokens + 4
+
+
+def test_the_last_attempt_is_not_counted_when_a_neighbour_may_be_to_blame(place: Place):
+    claimed = crashed(place, MAX_ATTEMPTS - 1)
+
+    crash(place, claimed)
+
+    row = steps.job(place, claimed.id)
+    assert (row.state, row.attempts) == (State.QUEUED, MAX_ATTEMPTS - 1)
+
+
+def test_a_crash_while_alone_before_the_last_attempt_is_one_attempt(place: Place):
+    claimed = crashed(place, 1)
+    alone(place, claimed)
+
+    crash(place, claimed)
+
+    row = steps.job(place, claimed.id)
+    assert (row.state, row.attempts) == (State.QUEUED, 2)
+
+
+def test_a_job_that_was_alone_on_its_last_attempt_is_given_up(place: Place):
+    claimed = crashed(place, MAX_ATTEMPTS - 1)
+    steps.commit(place, steps.report(claimed, "Once"))
+    alone(place, claimed)
+
+    crash(place, claimed)
+
+    row = steps.job(place, claimed.id)
+    assert (row.state, row.error["code"], row.attempts) == (State.FAILED, "worker_lost", MAX_ATTEMPTS)
+    assert steps.bill(place, claimed.id).completion_tokens == 4
+
+
+def test_being_alone_is_forgotten_with_the_next_claim(place: Place):
+    claimed = crashed(place, MAX_ATTEMPTS - 1)
+    alone(place, claimed)
+    steps.commit(place, steps.report(claimed, outcome=Outcome(State.QUEUED, 0)))
+
+    steps.claim(place, steps.worker(place))
+
+    assert not steps.job(place, claimed.id).alone
+
+
+def test_a_job_is_not_marked_alone_under_a_stale_fence(place: Place):
+    claimed = steps.running(place)
+    crash(place, claimed)
+    (again,) = steps.claim(place, steps.worker(place))
+
+    assert not alone(place, claimed)
+    assert not steps.job(place, again.id).alone
+
+
+# ---- claims whose answer was lost --------------------------------------------------------------------------
+
+
+def put_back(place: Place, worker, known: set[Run]) -> int:
+    with place.database.service() as session:
+        return jobs.put_back_unknown(session, worker, known)
+
+
+@pytest.fixture
+def forgetful(place: Place) -> tuple[Claimed, Claimed]:
+    """Two jobs of one worker, which knows only of the first."""
+    steps.many_queued(place, 2)
+    known, unknown = steps.claim(place, steps.worker(place), 2)
+    return known, unknown
+
+
+def test_a_job_that_its_worker_does_not_know_of_is_put_back(place: Place, forgetful: tuple[Claimed, Claimed]):
+    known, unknown = forgetful
+    worker = steps.job(place, known.id).worker_id
+
+    assert put_back(place, worker, {known.run}) == 1
+
+    assert steps.job(place, known.id).state == State.RUNNING
+    assert steps.job(place, unknown.id).state == State.QUEUED
+
+
+def test_a_job_that_is_put_back_has_lost_nothing(place: Place, forgetful: tuple[Claimed, Claimed]):
+    known, unknown = forgetful
+    worker = steps.job(place, known.id).worker_id
+
+    put_back(place, worker, {known.run})
+
+    (again,) = steps.claim(place, worker)
+    assert (again.id, again.attempts) == (unknown.id, 0)
+
+
+def test_jobs_of_other_workers_are_not_put_back(place: Place):
+    steps.running(place)
+
+    assert put_back(place, new_id(), set()) == 0

@@ -1,0 +1,121 @@
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from quire.settings import Settings
+
+NEEDED = {
+    "QUIRE_DATABASE_URL": "postgresql://user:secret@host/quire",
+    "QUIRE_REDIS_URL": "redis://host",
+    "QUIRE_MASTER_KEYS": "a:key",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Only what a service must be told."""
+    for name in [name for name in os.environ if name.startswith("QUIRE_")]:
+        monkeypatch.delenv(name)
+    for name, value in NEEDED.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_service_does_not_start_without_what_has_no_default(environment: pytest.MonkeyPatch, name: str):
+    environment.delenv(name)
+
+    with pytest.raises(ValidationError, match=name.removeprefix("QUIRE_").lower()):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("QUIRE_SLOTS", "0"),
+        ("QUIRE_SLOTS", "many"),
+        ("QUIRE_THREADS", "0"),
+        ("QUIRE_FLUSH_SECONDS", "0"),
+        ("QUIRE_LEASE_SECONDS", "0.5"),
+        ("QUIRE_HEARTBEAT_SECONDS", "-1"),
+        ("QUIRE_MAX_ATTEMPTS", "1"),
+        ("QUIRE_METRICS_PORT", "65536"),
+        ("QUIRE_TICK_SECONDS", "0"),
+        ("QUIRE_RETENTION_DAYS", "0"),
+        ("QUIRE_MAX_BODY_BYTES", "10"),
+        ("QUIRE_IDEMPOTENCY_HOURS", "0"),
+        ("QUIRE_MODELS", ""),
+        ("QUIRE_MODELS", "no-source"),
+        ("QUIRE_MODELS", "a=,b=x"),
+        ("QUIRE_MODELS", "=folder"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(environment: pytest.MonkeyPatch, name: str, value: str):
+    environment.setenv(name, value)
+
+    with pytest.raises(ValidationError, match=name.removeprefix("QUIRE_").lower()):
+        Settings()
+
+
+def test_models_are_names_and_sources_the_first_the_default(environment: pytest.MonkeyPatch):
+    environment.setenv("QUIRE_MODELS", " verse = checkpoints/verse , big=openai-community/gpt2,")
+
+    settings = Settings()
+
+    assert settings.models == {"verse": "checkpoints/verse", "big": "openai-community/gpt2"}
+    assert settings.default_model == "verse"
+
+
+def test_a_source_may_contain_an_equals_sign(environment: pytest.MonkeyPatch):
+    environment.setenv("QUIRE_MODELS", "verse=folder/a=b")
+
+    assert Settings().models == {"verse": "folder/a=b"}
+
+
+def test_a_model_named_twice_is_refused(environment: pytest.MonkeyPatch):
+    environment.setenv("QUIRE_MODELS", "verse=one,verse=two")
+
+    with pytest.raises(ValidationError, match=r"models\n.*a name stands twice"):
+        Settings()
+
+
+def test_a_worker_serves_the_default_model_unless_told_otherwise(environment: pytest.MonkeyPatch):
+    environment.setenv("QUIRE_MODELS", "one=a,two=b")
+    assert Settings().served_model == ("one", "a")
+
+    environment.setenv("QUIRE_WORKER_MODEL", "two")
+
+    assert Settings().served_model == ("two", "b")
+
+
+def test_a_worker_of_an_unknown_model_says_which_there_are(environment: pytest.MonkeyPatch):
+    environment.setenv("QUIRE_MODELS", "one=a,two=b")
+    environment.setenv("QUIRE_WORKER_MODEL", "three")
+
+    with pytest.raises(ValueError, match=r"QUIRE_WORKER_MODEL=three .*one, two"):
+        _ = Settings().served_model
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgres://host/quire", "postgresql://host/quire", "postgresql+psycopg://host/quire"],
+)
+def test_the_usual_spellings_of_a_database_url_name_the_driver(environment: pytest.MonkeyPatch, url: str):
+    environment.setenv("QUIRE_DATABASE_URL", url)
+
+    assert Settings().sqlalchemy_url == "postgresql+psycopg://host/quire"
+
+
+@pytest.mark.parametrize("shown", [repr, str, lambda settings: settings.model_dump_json()])
+def test_secrets_do_not_show(environment: pytest.MonkeyPatch, shown):
+    environment.setenv("QUIRE_ADMIN_TOKEN", "let-me-in")
+
+    text = shown(Settings())
+
+    assert not any(secret in text for secret in ("let-me-in", "user:secret", "a:key"))
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValidationError):
+        Settings().slots = 1
