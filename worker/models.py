@@ -1,4 +1,4 @@
-"""`python -m worker.models pull|check SOURCE`: fetch a checkpoint from the hub, or try whether it can be served."""
+"""`python -m worker.models pull|check SOURCE`: fetch a checkpoint from the hub, or try if it can be served."""
 
 import argparse
 import json

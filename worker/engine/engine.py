@@ -5,8 +5,8 @@
     deliver  new text goes to its caller; what has ended leaves its slot
 
 Errors: one in a request's admission, draw or callback fails its future alone. One in the shared forward pass
-cannot be blamed on a request: it fails all that ran in that step, those waiting go on, and after three such
-steps in a row the thread dies. If the thread dies, every future gets EngineDead and `dead` holds the cause.
+cannot be blamed on a request, and leaves memory in a state that nobody knows: the thread dies, every future gets
+EngineDead, and `dead` holds the cause. Whoever runs the engine starts the process anew.
 """
 
 import logging
@@ -20,8 +20,6 @@ from worker.engine.loading import LoadedModel, load_model
 from worker.engine.request import Delta, EngineStats, Finished, Request, check_request
 from worker.engine.running_batch import RunningBatch
 from worker.engine.sequence import RunningSequence
-
-_MOST_FAILED_STEPS = 3
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ class Engine:
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._steps = self._tokens_decoded = self._failed_steps = 0
+        self._steps = self._tokens_decoded = 0
 
     @classmethod
     def load(
@@ -135,17 +133,8 @@ class Engine:
         running = self.running()
         if not running:
             return
-        try:
-            decoded = self._batch.decode()
-        except Exception as error:
-            logger.exception("engine_step_failed running=%d", running)
-            self._batch.fail_running(error)
-            self._failed_steps += 1
-            if self._failed_steps == _MOST_FAILED_STEPS:
-                raise
-            return
+        decoded = self._batch.decode()
         self._steps, self._tokens_decoded = self._steps + 1, self._tokens_decoded + running
-        self._failed_steps = 0
         self._batch.deliver(decoded)
 
     def _run(self) -> None:

@@ -81,10 +81,6 @@ class RunningBatch:
             else:
                 self._release_if_ended(slot)
 
-    def fail_running(self, error: Exception) -> None:
-        for slot, _ in self._from_last_slot():
-            self._fail(slot, error)
-
     def _from_last_slot(self) -> Sequence[tuple[int, RunningSequence]]:
         # A released slot is filled by the last one, so in this order each has its turn once.
         return list(enumerate(self.batcher.running))[::-1]

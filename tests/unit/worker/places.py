@@ -1,0 +1,81 @@
+"""The writer and the runner, each with everything it speaks to."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from quire.jobs import Claimed, Outcome
+from quire.pieces import Entry, Piece
+from quire.store.job import Run
+from quire.testing import RING
+from tests.unit.worker.fakes import FakeClaimer, FakeEngine, FakePostgres, byte_ids
+from worker.runner import Runner
+from worker.writer import JobLog, Writer
+
+
+class Desk:
+    """A writer, with everything it speaks to."""
+
+    def __init__(self, flush_seconds: float = 3600) -> None:
+        self.postgres = FakePostgres()
+        self.notices: list[UUID] = []
+        self.lost: list[Run] = []
+        self.writer = Writer(
+            self.postgres.commit,
+            flush_seconds=flush_seconds,
+            notify=self.notices.extend,
+            on_lost=self.lost.append,
+        )
+
+    def open(self, job: Claimed) -> JobLog:
+        log = self.writer.open(job)
+        log.key = RING.unwrap(job.wrapped_key, job.tenant_id)
+        return log
+
+    def flush(self) -> None:
+        self.writer.flush(everything=True)
+
+
+def add(log: JobLog, text: str) -> None:
+    log.add(Entry(0, byte_ids(text), text))
+
+
+class Shop:
+    """A runner, with everything it speaks to."""
+
+    def __init__(self, engine: FakeEngine, *, mark_alone: Callable[[Claimed], bool] = lambda _: True) -> None:
+        self.engine = engine
+        self.postgres = FakePostgres()
+        self.claimer = FakeClaimer()
+        self.marked: list[Claimed] = []
+        self.died = 0
+        self.writer = Writer(
+            self.postgres.commit,
+            flush_seconds=3600,
+            notify=lambda _: None,
+            on_lost=lambda run: self.runner.lose(run),
+        )
+        self.runner = Runner(
+            engine=engine,
+            encode=byte_ids,
+            claimer=self.claimer,
+            writer=self.writer,
+            ring=RING,
+            max_attempts=3,
+            mark_alone=lambda job: self.marked.append(job) or mark_alone(job),
+            on_dead=self._die,
+        )
+
+    def _die(self) -> None:
+        self.died += 1
+
+    def serve(self, job: Claimed) -> Outcome | None:
+        """Run one job to its end; returns its outcome as it was committed."""
+        self.runner.serve(job)
+        return self.flushed(job)
+
+    def flushed(self, job: Claimed) -> Outcome | None:
+        self.writer.flush(everything=True)
+        return self.postgres.outcomes.get(job.run)
+
+    def pieces(self, job: Claimed) -> list[Piece]:
+        return self.postgres.pieces(job)
