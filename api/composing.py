@@ -37,9 +37,10 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
 
     """
     _check(wanted, limits)
-    text, changes = _Preparing(), Counter[str]()
+    text = _Preparing()
     title, theme, style = text(wanted.title), text(wanted.theme), text(wanted.style)
     prompt = text(wanted.prompt)
+    stop, banned = text.each("stop", wanted.stop), text.each("banned", wanted.banned)
     if wanted.form is not None:
         prompt = compose(wanted.form, title=title, theme=theme, style=style)
     fitted = _fitted(prompt or "", wanted, limits, spans)
@@ -54,7 +55,7 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
             truncate=wanted.truncate,
             changes=[Change.model_validate({"what": what, "count": count}) for what, count in changes.items()],
         ),
-        parameters=wanted.parameters(),
+        parameters=wanted.parameters().model_copy(update={"stop": stop, "banned": banned}),
     )
     return Composed(spec, fitted.tokens)
 
@@ -71,6 +72,14 @@ class _Preparing:
         prepared = prepare(raw)
         self.changes.update({change.what: change.count for change in prepared.changes})
         return prepared.text
+
+    def each(self, field: str, strings: list[str]) -> list[str]:
+        """Prepare strings that are looked for in the text: they would not be found in another form."""
+        prepared = [self(string) or "" for string in strings]
+        for index, string in enumerate(prepared):
+            if not string:
+                raise InvalidField.one(f"{field}.{index}", "Holds nothing but control characters")
+        return prepared
 
 
 def _check(wanted: JobRequest, limits: Limits) -> None:

@@ -18,8 +18,7 @@ from quire.database import Database
 from quire.errors import NotFound
 from quire.pieces import Piece
 from quire.spec import Spec
-from quire.store import Job, Tenant, chunk
-from quire.store import job as jobs
+from quire.store import Job, Tenant, chunk, job_counts, job_steps
 from quire.store.job import State
 
 
@@ -48,11 +47,15 @@ class JobReader:
         written = _pieces(session, row, key)
         facts = Facts(
             spec=_open(row, key),
-            position=jobs.position(session, row) if _waits(row) else None,
+            position=job_counts.position(session, row) if _waits(row) else None,
             tokens=row.completion_tokens if row.state.is_terminal else _tokens(written),
             now=datetime.now(UTC),
         )
         return presenter.job(row, facts, written)
+
+    def shown(self, session: Session, row: Job) -> responses.Job:
+        """Put a job together that the caller's transaction has at hand."""
+        return self.present(session, row, self._key(session, row.tenant_id))
 
     def is_terminal(self, tenant_id: UUID, job_id: UUID) -> bool:
         with self._database.tenant(tenant_id) as session:
@@ -100,7 +103,7 @@ class JobReader:
         ]
 
     def _find(self, session: Session, tenant_id: UUID, job_id: UUID) -> tuple[Job, DataKey]:
-        row = jobs.of_tenant(session, tenant_id, job_id)
+        row = job_steps.of_tenant(session, tenant_id, job_id)
         if row is None:
             raise NotFound
         return row, self._key(session, tenant_id)

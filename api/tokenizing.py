@@ -33,6 +33,7 @@ class Tokenizers:
         tokenizer = Tokenizer.from_str(source)
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.encode_special_tokens = True  # what a user writes is text, also where it looks like one
         with self._lock:
             while len(self._by_digest) >= KEPT:
                 del self._by_digest[next(iter(self._by_digest))]

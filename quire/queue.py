@@ -36,7 +36,9 @@ def celery_app(redis_url: str, model: str | None = None) -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
     )
-    if model is not None:
+    if model is None:
+        app.conf.broker_transport_options["max_retries"] = 0  # kombu would try to connect for six seconds
+    else:
         app.conf.task_queues = [Queue(queue_name(model))]  # type: ignore[no-untyped-call]
     return app
 

@@ -5,7 +5,7 @@ from redis import Redis
 
 from quire import queue
 from quire.database import Database
-from quire.store import job as jobs
+from quire.store import job_counts
 
 
 def missing(runnable: int, free_slots: int, waiting: int) -> int:
@@ -16,8 +16,8 @@ def missing(runnable: int, free_slots: int, waiting: int) -> int:
 def top_up(database: Database, client: Redis, app: Celery) -> int:
     """Publish what is missing; makes good for tokens that were lost or never sent."""
     with database.service() as session:
-        runnable = jobs.runnable_by_model(session)
-        free = jobs.free_slots_by_model(session) if runnable else {}
+        runnable = job_counts.runnable_by_model(session)
+        free = job_counts.free_slots_by_model(session) if runnable else {}
     published = 0
     for model, count in runnable.items():
         lack = missing(count, free.get(model, 0), queue.length(client, model))

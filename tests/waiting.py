@@ -3,8 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 import psycopg
+
+T = TypeVar("T")
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -14,6 +18,20 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         pause.wait(0.01)
+
+
+def in_background(function: Callable[..., T], *arguments: object) -> Future[T]:
+    """Call on a thread that does not keep a failed test from ending."""
+    answer: Future[T] = Future()
+
+    def call() -> None:
+        try:
+            answer.set_result(function(*arguments))
+        except BaseException as error:  # noqa: BLE001 - handed on
+            answer.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return answer
 
 
 def lock_waiters(url: str) -> int:

@@ -76,9 +76,9 @@ class JobRoutes:
     def cancel(self, job_id: str) -> Response:
         tenant, job = self._tenant(Scope.WRITE), _id(job_id)
         with self._database.tenant(tenant) as session:
-            jobs.cancel(session, tenant, job)
+            shown = self._reader.shown(session, jobs.cancel(session, tenant, job))
         self._waiting.ring(job)
-        return replies.job(self._reader.one(tenant, job))
+        return replies.job(shown)
 
     def delete(self, job_id: str) -> Response:
         tenant, job = self._tenant(Scope.WRITE), _id(job_id)

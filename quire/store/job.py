@@ -1,16 +1,13 @@
-"""Jobs: the table, and the statements that move them. Decisions stand in quire/jobs.py."""
+"""Jobs: the table, their states, and what may hold them back."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKeyConstraint, Identity, Index, select, text
+from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKeyConstraint, Identity, Index, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from quire.store.base import Base, Big, Created, Identifier, Small
 
@@ -114,137 +111,3 @@ class Run(NamedTuple):
 
     job_id: UUID
     fence: int
-
-
-# Every transition locks its jobs first, in the order of their ids, then their lanes, in key order.
-LOCK_FENCED = text("""
-    SELECT jobs.id, jobs.fence FROM jobs
-    JOIN unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS mine (id, fence)
-        ON jobs.id = mine.id AND jobs.fence = mine.fence
-    WHERE jobs.state = 'running' ORDER BY jobs.id FOR NO KEY UPDATE OF jobs
-""")
-
-
-def lock_fenced(session: Session, runs: Sequence[Run]) -> set[Run]:
-    """Lock the jobs that still run under these fences; the others belong to somebody else by now."""
-    parameters = {"ids": [run.job_id for run in runs], "fences": [run.fence for run in runs]}
-    return {Run(*row) for row in session.execute(LOCK_FENCED, parameters)}
-
-
-def of_tenant(session: Session, tenant_id: UUID, job_id: UUID, *, lock: bool = False) -> Job | None:
-    """One job of one tenant, locked if asked."""
-    statement = select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id)
-    return session.scalar(statement.with_for_update(key_share=True) if lock else statement)
-
-
-def lock_overdue(session: Session, limit: int) -> Sequence[Job]:
-    """Lock live jobs whose deadline has passed."""
-    overdue = text("deadline < clock_timestamp()")
-    statement = select(Job).where(Job.state.in_(LIVE), Job.deadline.is_not(None), overdue)
-    return session.scalars(_some(statement, limit)).all()
-
-
-def lock_orphans(session: Session, limit: int) -> Sequence[Job]:
-    """Lock running jobs whose worker has no row any more: it lapsed, or was seen to die."""
-    gone = text("NOT EXISTS (SELECT FROM workers WHERE workers.id = jobs.worker_id)")
-    return session.scalars(_some(select(Job).where(Job.state == State.RUNNING, gone), limit)).all()
-
-
-def lock_of_worker(session: Session, worker_id: UUID) -> Sequence[Job]:
-    """Lock the jobs that run on a worker."""
-    statement = select(Job).where(Job.state == State.RUNNING, Job.worker_id == worker_id).order_by(Job.id)
-    return session.scalars(statement.with_for_update(key_share=True)).all()
-
-
-def lock_due(session: Session, limit: int) -> Sequence[Job]:
-    """Lock jobs held for a time that has come."""
-    due = text("not_before <= clock_timestamp()")
-    held = select(Job).where(Job.state == State.QUEUED, Job.hold == Hold.NOT_BEFORE, due)
-    return session.scalars(_some(held, limit)).all()
-
-
-def _some(statement: Any, limit: int) -> Any:
-    return statement.order_by(Job.id).limit(limit).with_for_update(key_share=True, skip_locked=True)
-
-
-# `charged` keeps what the last claim charged, for whoever settles it; the next claim overwrites it.
-MOVE = text("""
-    UPDATE jobs SET state = move.state, worker_id = NULL, error = CAST(move.error AS jsonb),
-        completion_tokens = move.completion_tokens, fence = jobs.fence + move.fences,
-        attempts = jobs.attempts + move.attempts,
-        finished_at = CASE WHEN move.state <> 'queued' THEN clock_timestamp() END
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:completion_tokens AS int[]),
-        CAST(:errors AS text[]), CAST(:fences AS int[]), CAST(:attempts AS int[]))
-        AS move (id, state, completion_tokens, error, fences, attempts)
-    WHERE jobs.id = move.id
-    RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at
-""")
-ALONE = text("UPDATE jobs SET alone = true WHERE id = :id AND fence = :fence AND state = 'running' RETURNING id")
-
-
-@dataclass(frozen=True)
-class Move:
-    """One job's step out of a live state. The job is locked by this transaction."""
-
-    id: UUID
-    state: State
-    completion_tokens: int = 0  # delivered, if the state is terminal
-    error: dict[str, str] | None = None
-    new_fence: bool = False  # shuts out the worker that may still be writing
-    attempt: bool = False  # counts one
-
-
-def move(session: Session, moves: Sequence[Move]) -> list[Any]:
-    """Take the steps; returns a row for each with its lane, what its claim charged, and its prompt's tokens."""
-    columns = {
-        "ids": [step.id for step in moves],
-        "states": [step.state.value for step in moves],
-        "completion_tokens": [step.completion_tokens for step in moves],
-        "errors": [json.dumps(step.error) if step.error else None for step in moves],
-        "fences": [int(step.new_fence) for step in moves],
-        "attempts": [int(step.attempt) for step in moves],
-    }
-    return list(session.execute(MOVE, columns).all())
-
-
-def mark_alone(session: Session, job_id: UUID, fence: int) -> bool:
-    """Note that a running job has its engine to itself; False if it is somebody else's by now."""
-    return session.execute(ALONE, {"id": job_id, "fence": fence}).first() is not None
-
-
-AHEAD = text("""
-    SELECT count(*) FROM (
-        SELECT FROM jobs WHERE model = :model AND tenant_id = :tenant AND state = 'queued' AND hold = 0
-            AND (priority > :priority OR (priority = :priority AND seq < :seq))
-        LIMIT :limit) AS ahead
-""")
-QUEUED = text("""
-    SELECT count(*) FROM (
-        SELECT FROM jobs WHERE tenant_id = :tenant AND state = 'queued' LIMIT :limit) AS queued
-""")
-RUNNABLE = text("SELECT model, count(*) AS jobs FROM jobs WHERE state = 'queued' AND hold = 0 GROUP BY model")
-RUNNING = text("""
-    SELECT workers.model, greatest(sum(workers.slots - busy.jobs), 0)
-    FROM workers CROSS JOIN LATERAL (
-        SELECT count(*) AS jobs FROM jobs WHERE jobs.worker_id = workers.id AND jobs.state = 'running') AS busy
-    WHERE workers.lease_until > clock_timestamp() AND NOT workers.draining GROUP BY workers.model
-""")
-
-
-def position(session: Session, job: Job, limit: int = 100_000) -> int:
-    """Return 1 for the next job of its lane, and so on; counted no further than `limit`."""
-    where = {"model": job.model, "tenant": job.tenant_id, "priority": job.priority, "seq": job.seq}
-    return 1 + int(session.scalar(AHEAD, where | {"limit": limit}) or 0)
-
-
-def queued_of(session: Session, tenant_id: UUID, limit: int) -> int:
-    """How many jobs the tenant has waiting, held ones too; counted no further than `limit`."""
-    return int(session.scalar(QUEUED, {"tenant": tenant_id, "limit": limit}) or 0)
-
-
-def runnable_by_model(session: Session) -> dict[str, int]:
-    return {row.model: row.jobs for row in session.execute(RUNNABLE)}
-
-
-def free_slots_by_model(session: Session) -> dict[str, int]:
-    return {model: int(free) for model, free in session.execute(RUNNING)}

@@ -28,7 +28,7 @@ def _asked(options: argparse._ArgumentGroup) -> None:
     )
     options.add_argument("--title")
     options.add_argument("--theme")
-    options.add_argument("--style", help="of a story or an article")
+    options.add_argument("--style", help="an adjective or two; needs --theme")
     options.add_argument("--model", help="one of `quire models list`")
     options.add_argument("--kind", help="what is made: text")
     options.add_argument("--truncate", help="start or end: which side of a prompt that is too long may be cut")
@@ -100,9 +100,9 @@ def _prompt(given: str | None) -> str | None:
     if given != "-":
         return given
     try:
-        return sys.stdin.read()
+        return sys.stdin.buffer.read().decode("utf-8")  # strictly: sys.stdin may let broken bytes pass
     except UnicodeDecodeError as error:
-        raise UsageError(f"standard input is not {error.encoding} text") from error
+        raise UsageError(f"standard input is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def fields(args: argparse.Namespace) -> JobFields:

@@ -1,13 +1,17 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from api import responses
+from quire import jobs, testing
+from quire.errors import QuotaExceeded
 from quire.spec import Spec
 from quire.store import Entry, Job
 from quire.testing import FakePublisher, Place, data_key
-from tests.contract.client import Api, shown
+from tests.contract.client import Api, fields, shown
 
 
 def later(**ahead: float) -> str:
@@ -155,6 +159,41 @@ def test_one_job_too_many_is_told_when_to_come_back(app: Flask, operator: Api) -
     answer = api.submit()
     assert (answer.status_code, shown(answer)["code"]) == (429, "quota_exceeded")
     assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_the_limit_of_waiting_jobs_holds_for_submissions_at_once(place: Place) -> None:
+    def submit(_: int) -> bool:
+        with place.database.tenant(place.tenant.id) as session:
+            try:
+                jobs.submit(session, testing.submission(place.tenant), once=None, max_queued=3)
+            except QuotaExceeded:
+                return False
+        return True
+
+    with ThreadPoolExecutor(10) as pool:
+        accepted = list(pool.map(submit, range(10)))
+
+    assert sum(accepted) == 3
+
+
+def test_what_looks_like_a_special_token_is_counted_as_text(api: Api, place: Place) -> None:
+    api.submit(prompt="<|endoftext|>")
+
+    with place.database.service() as session:
+        assert session.scalars(select(Job.prompt_tokens)).one() == len("<|endoftext|>")
+
+
+def test_stop_and_banned_strings_are_prepared_as_the_prompt_is(api: Api) -> None:
+    made = shown(api.post("/v1/jobs", json={"prompt": "x", "stop": "e\u0301", "banned": ["a\r\n"]}))
+
+    assert (made["parameters"]["stop"], made["parameters"]["banned"]) == (["\u00e9"], ["a\n"])
+    assert {"what": "normalised", "count": 1} in made["input"]["changes"]
+
+
+def test_a_stop_string_of_control_characters_is_refused(api: Api) -> None:
+    answer = api.post("/v1/jobs", json={"prompt": "x", "stop": ["a", "\u0007"]})
+
+    assert (answer.status_code, fields(answer)) == (400, {"stop.1"})
 
 
 def test_a_model_that_nobody_has_loaded_is_not_ready(api: Api) -> None:

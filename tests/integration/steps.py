@@ -10,7 +10,7 @@ from quire import jobs, testing
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
-from quire.store import Job, Lane, Model, Tenant
+from quire.store import Job, Lane, Model, Tenant, chunk
 from quire.store import lane as lanes
 from quire.store import ledger as ledgers
 from quire.store.chunk import START, Position
@@ -128,7 +128,7 @@ def bill(place: Place, job_id: UUID) -> ledgers.Entry:
 def text_of(place: Place, owner: Tenant, job_id: UUID) -> str:
     """A job's stored text."""
     with place.database.service() as session:
-        log = jobs.chunks.of_jobs(session, [job_id])[job_id]
+        log = chunk.of_jobs(session, [job_id])[job_id]
     return "".join(entry.text for entry in read(log, testing.data_key(owner)))
 
 

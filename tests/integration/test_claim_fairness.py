@@ -14,7 +14,7 @@ from tests.integration import steps
 ESTIMATE = 20  # of the factory's job: 4 tokens of prompt and 16 to write
 
 
-def test_two_equal_lanes_take_turns(place: Place):
+def test_two_equal_lanes_take_turns(place: Place) -> None:
     other = steps.tenant(place)
     steps.many_queued(place, 10)
     steps.many_queued(place, 10, other)
@@ -26,7 +26,7 @@ def test_two_equal_lanes_take_turns(place: Place):
 
 
 @pytest.mark.parametrize("k", [3, 8])
-def test_two_equal_lanes_are_never_a_job_apart_after_a_claim_of_many(place: Place, k: int):
+def test_two_equal_lanes_are_never_a_job_apart_after_a_claim_of_many(place: Place, k: int) -> None:
     other = steps.tenant(place)
     steps.many_queued(place, 4 * k)
     steps.many_queued(place, 4 * k, other)
@@ -37,7 +37,7 @@ def test_two_equal_lanes_are_never_a_job_apart_after_a_claim_of_many(place: Plac
         assert abs(served[place.tenant.id] - served[other.id]) <= 1
 
 
-def test_a_lane_of_long_jobs_gets_the_same_tokens_as_one_of_short_jobs(place: Place):
+def test_a_lane_of_long_jobs_gets_the_same_tokens_as_one_of_short_jobs(place: Place) -> None:
     other = steps.tenant(place)
     steps.many_queued(place, 40)
     steps.many_queued(place, 10, other, parameters=Parameters(max_tokens=76))  # 80 tokens each, four times as much
@@ -50,7 +50,7 @@ def test_a_lane_of_long_jobs_gets_the_same_tokens_as_one_of_short_jobs(place: Pl
     assert tokens[place.tenant.id] == tokens[other.id]
 
 
-def test_lanes_share_claimed_tokens_by_their_weights(place: Place):
+def test_lanes_share_claimed_tokens_by_their_weights(place: Place) -> None:
     tenants = {weight: steps.tenant(place, weight=weight) for weight in (1, 2, 4)}
     for owner in tenants.values():
         steps.many_queued(place, 50, owner)
@@ -62,7 +62,7 @@ def test_lanes_share_claimed_tokens_by_their_weights(place: Place):
     assert {weight: served[owner.id] for weight, owner in tenants.items()} == {1: 10, 2: 20, 4: 40}
 
 
-def test_more_lanes_than_a_claim_looks_at_are_all_served(place: Place):
+def test_more_lanes_than_a_claim_looks_at_are_all_served(place: Place) -> None:
     tenants = [steps.tenant(place) for _ in range(40)]
     for owner in tenants:
         steps.queued(place, owner)
@@ -76,14 +76,14 @@ def test_more_lanes_than_a_claim_looks_at_are_all_served(place: Place):
 # ---- caps --------------------------------------------------------------------------------------------------
 
 
-def test_a_lane_never_runs_more_than_its_cap(place: Place):
+def test_a_lane_never_runs_more_than_its_cap(place: Place) -> None:
     capped = steps.tenant(place, max_running=2)
     steps.many_queued(place, 5, capped)
 
     assert len(steps.claim(place, steps.worker(place), 8)) == 2
 
 
-def test_a_lane_at_its_cap_gets_a_place_when_a_job_of_it_ends(place: Place):
+def test_a_lane_at_its_cap_gets_a_place_when_a_job_of_it_ends(place: Place) -> None:
     capped = steps.tenant(place, max_running=2)
     steps.many_queued(place, 5, capped)
     worker = steps.worker(place)
@@ -95,7 +95,7 @@ def test_a_lane_at_its_cap_gets_a_place_when_a_job_of_it_ends(place: Place):
     assert len(steps.claim(place, worker, 8)) == 1
 
 
-def test_a_lane_at_its_cap_leaves_the_places_to_others(place: Place):
+def test_a_lane_at_its_cap_leaves_the_places_to_others(place: Place) -> None:
     capped = steps.tenant(place, max_running=1)
     steps.many_queued(place, 5, capped)
     steps.many_queued(place, 5)
@@ -108,7 +108,7 @@ def test_a_lane_at_its_cap_leaves_the_places_to_others(place: Place):
 # ---- virtual time ------------------------------------------------------------------------------------------
 
 
-def test_a_claim_charges_the_estimate_over_the_weight(place: Place):
+def test_a_claim_charges_the_estimate_over_the_weight(place: Place) -> None:
     heavy = steps.tenant(place, weight=4)
     steps.many_queued(place, 3, heavy)
 
@@ -118,7 +118,7 @@ def test_a_claim_charges_the_estimate_over_the_weight(place: Place):
     assert (lane.virtual_time, lane.running) == (2 * ESTIMATE / 4, 2)
 
 
-def test_the_end_of_a_job_corrects_the_charge_to_the_work_done(place: Place):
+def test_the_end_of_a_job_corrects_the_charge_to_the_work_done(place: Place) -> None:
     heavy = steps.tenant(place, weight=4)
     steps.queued(place, heavy)
     (claimed,) = steps.claim(place, steps.worker(place))
@@ -129,7 +129,7 @@ def test_the_end_of_a_job_corrects_the_charge_to_the_work_done(place: Place):
     assert (lane.virtual_time, lane.running) == (13 / 4, 0)
 
 
-def test_work_above_the_estimate_is_charged_too(place: Place):
+def test_work_above_the_estimate_is_charged_too(place: Place) -> None:
     claimed = steps.running(place)
 
     steps.succeed(place, claimed, work=ESTIMATE + 7)
@@ -137,7 +137,7 @@ def test_work_above_the_estimate_is_charged_too(place: Place):
     assert steps.lane(place).virtual_time == ESTIMATE + 7
 
 
-def test_each_claim_of_a_job_is_charged(place: Place):
+def test_each_claim_of_a_job_is_charged(place: Place) -> None:
     first = steps.running(place)
     steps.commit(place, steps.report(first, "Once", jobs.Outcome(State.QUEUED, 8)))
     (second,) = steps.claim(place, steps.worker(place))
@@ -147,7 +147,7 @@ def test_each_claim_of_a_job_is_charged(place: Place):
     assert steps.lane(place).virtual_time == 8 + 11
 
 
-def test_a_cancelled_run_is_charged_for_prompt_and_committed_text(place: Place):
+def test_a_cancelled_run_is_charged_for_prompt_and_committed_text(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Hello"))
 
@@ -157,14 +157,14 @@ def test_a_cancelled_run_is_charged_for_prompt_and_committed_text(place: Place):
     assert (lane.virtual_time, lane.running) == (claimed.prompt_tokens + 5, 0)
 
 
-def test_the_cancellation_of_a_queued_job_charges_nothing(place: Place):
+def test_the_cancellation_of_a_queued_job_charges_nothing(place: Place) -> None:
     steps.cancel(place, steps.queued(place).id)
 
     lane = steps.lane(place)
     assert (lane.virtual_time, lane.running) == (0, 0)
 
 
-def test_the_virtual_now_is_where_the_last_claimed_job_started(place: Place):
+def test_the_virtual_now_is_where_the_last_claimed_job_started(place: Place) -> None:
     steps.many_queued(place, 5)
 
     steps.claim(place, steps.worker(place), 3)
@@ -172,7 +172,7 @@ def test_the_virtual_now_is_where_the_last_claimed_job_started(place: Place):
     assert steps.virtual_now(place) == 2 * ESTIMATE
 
 
-def test_a_lane_that_wakes_starts_at_the_virtual_now(place: Place):
+def test_a_lane_that_wakes_starts_at_the_virtual_now(place: Place) -> None:
     steps.many_queued(place, 5)
     steps.claim(place, steps.worker(place), 3)
     newcomer = steps.tenant(place)
@@ -182,7 +182,7 @@ def test_a_lane_that_wakes_starts_at_the_virtual_now(place: Place):
     assert steps.lane(place, newcomer).virtual_time == steps.virtual_now(place)
 
 
-def test_a_lane_that_wakes_ahead_of_the_virtual_now_keeps_its_time(place: Place):
+def test_a_lane_that_wakes_ahead_of_the_virtual_now_keeps_its_time(place: Place) -> None:
     worker = steps.worker(place)
     steps.running(place)
     assert steps.claim(place, worker) == []  # the lane is found empty, and sleeps
@@ -194,7 +194,7 @@ def test_a_lane_that_wakes_ahead_of_the_virtual_now_keeps_its_time(place: Place)
     assert (lane.ready, lane.virtual_time) == (True, ESTIMATE)
 
 
-def test_idle_time_is_not_banked(place: Place):
+def test_idle_time_is_not_banked(place: Place) -> None:
     idle = steps.tenant(place)
     worker = steps.worker(place)
     steps.many_queued(place, 40)
@@ -206,7 +206,7 @@ def test_idle_time_is_not_banked(place: Place):
     assert served[idle.id] <= 6
 
 
-def test_a_lane_found_empty_sleeps_until_its_next_job(place: Place):
+def test_a_lane_found_empty_sleeps_until_its_next_job(place: Place) -> None:
     worker = steps.worker(place)
     steps.running(place)
     steps.claim(place, worker)
@@ -216,7 +216,7 @@ def test_a_lane_found_empty_sleeps_until_its_next_job(place: Place):
     assert [claimed.id for claimed in steps.claim(place, worker)] == [queued.id]
 
 
-def test_a_lane_at_its_cap_does_not_sleep(place: Place):
+def test_a_lane_at_its_cap_does_not_sleep(place: Place) -> None:
     capped = steps.tenant(place, max_running=1)
     steps.many_queued(place, 2, capped)
     worker = steps.worker(place)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from quire import jobs, testing
 from quire.errors import NotFound
@@ -23,7 +24,7 @@ from tests.integration import steps
 from tests.waiting import lock_waiters, until
 
 
-def test_no_job_is_claimed_twice_by_eight_claimers(place: Place):
+def test_no_job_is_claimed_twice_by_eight_claimers(place: Place) -> None:
     queued = steps.in_bulk(place, 1000) + steps.in_bulk(place, 1000, steps.tenant(place))
 
     def claim_all(worker: UUID) -> list[UUID]:
@@ -38,7 +39,7 @@ def test_no_job_is_claimed_twice_by_eight_claimers(place: Place):
 # ---- waking and clearing -----------------------------------------------------------------------------------
 
 
-def test_a_claim_leaves_a_lane_ready_in_which_a_job_is_being_submitted(place: Place):
+def test_a_claim_leaves_a_lane_ready_in_which_a_job_is_being_submitted(place: Place) -> None:
     worker = steps.worker(place)
     steps.running(place)  # the lane is still marked ready, and has no runnable job
     with place.database.tenant(place.tenant.id) as session:
@@ -49,8 +50,8 @@ def test_a_claim_leaves_a_lane_ready_in_which_a_job_is_being_submitted(place: Pl
     assert [one.id for one in steps.claim(place, worker)] == [submitted.id]
 
 
-def test_a_clearing_that_ignores_the_lock_would_strand_that_job(place: Place, monkeypatch: pytest.MonkeyPatch):
-    def clear(session, model, tenants):
+def test_a_clearing_without_the_lock_would_strand_that_job(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def clear(session: Session, model: str, tenants: list[UUID]) -> None:
         session.execute(lanes.CLEAR, {"model": model, "tenants": list(tenants)})
 
     monkeypatch.setattr(lanes, "clear", clear)
@@ -63,7 +64,7 @@ def test_a_clearing_that_ignores_the_lock_would_strand_that_job(place: Place, mo
     assert steps.claim(place, worker) == []
 
 
-def test_a_submission_waits_for_a_claim_that_is_clearing_its_lane(place: Place, shared_url: str):
+def test_a_submission_waits_for_a_claim_that_is_clearing_its_lane(place: Place, shared_url: str) -> None:
     worker = steps.worker(place)
     steps.running(place)
     with ThreadPoolExecutor() as pool:
@@ -76,7 +77,7 @@ def test_a_submission_waits_for_a_claim_that_is_clearing_its_lane(place: Place, 
     assert [one.id for one in steps.claim(place, worker)] == [submitted.id]
 
 
-def test_lanes_are_woken_in_key_order(place: Place, shared_url: str):
+def test_lanes_are_woken_in_key_order(place: Place, shared_url: str) -> None:
     # Made in the other order, which is the one a plain update would take.
     first, second = sorted((steps.tenant(place) for _ in range(2)), key=lambda owner: owner.id)
     keys = [LaneKey(MODEL, owner.id) for owner in (second, first)]
@@ -185,7 +186,7 @@ def hammered(place: Place) -> Place:
     return place
 
 
-def test_after_the_hammer_every_account_is_closed(hammered: Place):
+def test_after_the_hammer_every_account_is_closed(hammered: Place) -> None:
     with hammered.database.service() as session:
         states = dict(session.execute(text("SELECT state, count(*) FROM jobs GROUP BY state")).all())
         counters = session.scalars(text("SELECT DISTINCT running FROM lanes")).all()

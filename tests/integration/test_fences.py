@@ -28,7 +28,7 @@ def reclaimed(place: Place) -> tuple[Claimed, Claimed]:
     return old, new
 
 
-def test_a_report_under_a_stale_fence_writes_no_text(place: Place):
+def test_a_report_under_a_stale_fence_writes_no_text(place: Place) -> None:
     old, new = reclaimed(place)
 
     lost = steps.commit(place, steps.report(old, "late"))
@@ -37,7 +37,7 @@ def test_a_report_under_a_stale_fence_writes_no_text(place: Place):
     assert log_of(place, new) == []
 
 
-def test_a_report_under_a_stale_fence_ends_nothing(place: Place):
+def test_a_report_under_a_stale_fence_ends_nothing(place: Place) -> None:
     old, _ = reclaimed(place)
 
     steps.commit(place, steps.report(old, "late.", DONE))
@@ -47,7 +47,7 @@ def test_a_report_under_a_stale_fence_ends_nothing(place: Place):
     assert steps.bill(place, old.id).settled_at is None
 
 
-def test_the_new_run_is_not_disturbed_by_the_old_one(place: Place):
+def test_the_new_run_is_not_disturbed_by_the_old_one(place: Place) -> None:
     old, new = reclaimed(place)
     steps.commit(place, steps.report(old, "late", DONE))
 
@@ -56,7 +56,7 @@ def test_the_new_run_is_not_disturbed_by_the_old_one(place: Place):
     assert steps.text_of(place, place.tenant, new.id) == "Right"
 
 
-def test_of_two_runs_in_one_report_only_the_valid_one_is_written(place: Place):
+def test_of_two_runs_in_one_report_only_the_valid_one_is_written(place: Place) -> None:
     # A worker that lost its lease may claim its own job anew before it has noticed.
     old, new = reclaimed(place)
 
@@ -68,7 +68,7 @@ def test_of_two_runs_in_one_report_only_the_valid_one_is_written(place: Place):
 
 
 @pytest.mark.parametrize("reversed_order", [False, True])
-def test_a_report_of_several_jobs_writes_those_that_are_still_its_own(place: Place, reversed_order: bool):
+def test_a_report_of_several_jobs_writes_those_that_are_still_its_own(place: Place, reversed_order: bool) -> None:
     old, _ = reclaimed(place)
     own = steps.running(place)
     reports = [steps.report(old, "late"), steps.report(own, "Right")]
@@ -79,18 +79,18 @@ def test_a_report_of_several_jobs_writes_those_that_are_still_its_own(place: Pla
     assert steps.text_of(place, place.tenant, own.id) == "Right"
 
 
-def test_a_report_of_a_job_that_was_deleted_is_lost(place: Place):
+def test_a_report_of_a_job_that_was_deleted_is_lost(place: Place) -> None:
     assert steps.commit(place, Report(new_id(), 1, (), DONE)) != set()
 
 
-def test_a_job_put_back_by_its_worker_is_no_longer_its_own(place: Place):
+def test_a_job_put_back_by_its_worker_is_no_longer_its_own(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Once", Outcome(State.QUEUED, 8)))
 
     assert steps.commit(place, steps.report(claimed, "more")) == {claimed.id}
 
 
-def test_a_report_sent_twice_is_written_once(place: Place):
+def test_a_report_sent_twice_is_written_once(place: Place) -> None:
     # The answer to the first commit was lost, so the worker cannot know.
     claimed = steps.running(place)
     report = steps.report(claimed, "Once")
@@ -102,7 +102,7 @@ def test_a_report_sent_twice_is_written_once(place: Place):
     assert steps.text_of(place, place.tenant, claimed.id) == "Once"
 
 
-def test_an_outcome_sent_twice_counts_once(place: Place):
+def test_an_outcome_sent_twice_counts_once(place: Place) -> None:
     claimed = steps.running(place)
     report = steps.report(claimed, "Once.", DONE)
     steps.commit(place, report)
@@ -117,7 +117,7 @@ def test_an_outcome_sent_twice_counts_once(place: Place):
 # ---- decrees -----------------------------------------------------------------------------------------------
 
 
-def test_the_cancellation_of_a_running_job_is_terminal_at_once(place: Place):
+def test_the_cancellation_of_a_running_job_is_terminal_at_once(place: Place) -> None:
     claimed = steps.running(place)
 
     job = steps.cancel(place, claimed.id)
@@ -126,7 +126,7 @@ def test_the_cancellation_of_a_running_job_is_terminal_at_once(place: Place):
     assert job.finished_at is not None
 
 
-def test_a_cancelled_job_is_billed_for_what_was_committed(place: Place):
+def test_a_cancelled_job_is_billed_for_what_was_committed(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Hello"))
 
@@ -137,7 +137,7 @@ def test_a_cancelled_job_is_billed_for_what_was_committed(place: Place):
     assert (bill.prompt_tokens, bill.completion_tokens) == (claimed.prompt_tokens, 5)
 
 
-def test_what_a_worker_says_after_the_cancellation_is_lost(place: Place):
+def test_what_a_worker_says_after_the_cancellation_is_lost(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Hello"))
     steps.cancel(place, claimed.id)
@@ -149,7 +149,7 @@ def test_what_a_worker_says_after_the_cancellation_is_lost(place: Place):
     assert steps.text_of(place, place.tenant, claimed.id) == "Hello"
 
 
-def test_the_cancellation_of_a_terminal_job_changes_nothing(place: Place):
+def test_the_cancellation_of_a_terminal_job_changes_nothing(place: Place) -> None:
     claimed = steps.running(place)
     steps.succeed(place, claimed, "Hello")
     before = steps.job(place, claimed.id)
@@ -159,7 +159,7 @@ def test_the_cancellation_of_a_terminal_job_changes_nothing(place: Place):
     assert (job.state, job.fence, job.finished_at) == (State.SUCCEEDED, before.fence, before.finished_at)
 
 
-def test_a_job_of_another_tenant_cannot_be_cancelled(place: Place):
+def test_a_job_of_another_tenant_cannot_be_cancelled(place: Place) -> None:
     claimed = steps.running(place)
 
     with pytest.raises(errors.NotFound):
@@ -173,7 +173,7 @@ def overdue(place: Place) -> int:
         return jobs.expire_overdue(session)
 
 
-def test_a_running_job_past_its_deadline_expires_under_a_new_fence(place: Place):
+def test_a_running_job_past_its_deadline_expires_under_a_new_fence(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Hello"))
 
@@ -183,7 +183,7 @@ def test_a_running_job_past_its_deadline_expires_under_a_new_fence(place: Place)
     assert (job.state, job.fence, job.completion_tokens) == (State.EXPIRED, claimed.fence + 1, 5)
 
 
-def test_a_queued_job_past_its_deadline_expires_without_a_bill(place: Place):
+def test_a_queued_job_past_its_deadline_expires_without_a_bill(place: Place) -> None:
     queued = steps.queued(place)
 
     overdue(place)
@@ -193,7 +193,7 @@ def test_a_queued_job_past_its_deadline_expires_without_a_bill(place: Place):
     assert (bill.prompt_tokens, bill.completion_tokens) == (0, 0)
 
 
-def test_a_terminal_job_does_not_expire(place: Place):
+def test_a_terminal_job_does_not_expire(place: Place) -> None:
     claimed = steps.running(place)
     steps.succeed(place, claimed)
 
@@ -201,7 +201,7 @@ def test_a_terminal_job_does_not_expire(place: Place):
     assert steps.job(place, claimed.id).state == State.SUCCEEDED
 
 
-def test_an_expired_run_gives_its_place_back(place: Place):
+def test_an_expired_run_gives_its_place_back(place: Place) -> None:
     steps.running(place)
 
     overdue(place)
@@ -217,12 +217,12 @@ def delete(place: Place, claimed: Claimed) -> None:
         jobs.delete(session, place.tenant.id, claimed.id)
 
 
-def test_a_running_job_cannot_be_deleted(place: Place):
+def test_a_running_job_cannot_be_deleted(place: Place) -> None:
     with pytest.raises(errors.Conflict, match="running"):
         delete(place, steps.running(place))
 
 
-def test_a_deleted_job_takes_its_text_along_and_leaves_its_bill(place: Place):
+def test_a_deleted_job_takes_its_text_along_and_leaves_its_bill(place: Place) -> None:
     claimed = steps.running(place)
     steps.succeed(place, claimed, "Hello")
 

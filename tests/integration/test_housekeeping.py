@@ -46,7 +46,7 @@ def told(place: Place, *texts: str, owner: Tenant | None = None) -> Claimed:
 # ---- compaction --------------------------------------------------------------------------------------------
 
 
-def test_a_finished_jobs_log_becomes_one_row_with_the_same_text(place: Place):
+def test_a_finished_jobs_log_becomes_one_row_with_the_same_text(place: Place) -> None:
     claimed = told(place, "Once ", "upon ", "a time")
     before = pieces(place, claimed)
 
@@ -56,7 +56,7 @@ def test_a_finished_jobs_log_becomes_one_row_with_the_same_text(place: Place):
     assert pieces(place, claimed) == before
 
 
-def test_compaction_keeps_every_piece_its_finish_and_its_logprobs(place: Place):
+def test_compaction_keeps_every_piece_its_finish_and_its_logprobs(place: Place) -> None:
     claimed = steps.running(place)
     key = testing.data_key(place.tenant)
     logprobs = Logprobs(["a"], [-0.5], [{"a": -0.5, "b": -1.0}])
@@ -81,7 +81,7 @@ def test_compaction_keeps_every_piece_its_finish_and_its_logprobs(place: Place):
     ]
 
 
-def test_compaction_keeps_the_end_of_the_log(place: Place):
+def test_compaction_keeps_the_end_of_the_log(place: Place) -> None:
     claimed = told(place, "Once ", "upon")
 
     compaction.compact(place.database, RING)
@@ -90,7 +90,7 @@ def test_compaction_keeps_the_end_of_the_log(place: Place):
         assert chunk.ends(session, [claimed.id]) == {claimed.id: Position(1, 9)}
 
 
-def test_a_running_jobs_log_is_not_compacted(place: Place):
+def test_a_running_jobs_log_is_not_compacted(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Once ", at=Position(1, 0)))
     steps.commit(place, steps.report(claimed, "upon", at=Position(1, 5)))
@@ -98,7 +98,7 @@ def test_a_running_jobs_log_is_not_compacted(place: Place):
     assert compaction.compact(place.database, RING) == 0
 
 
-def test_a_job_is_compacted_once(place: Place):
+def test_a_job_is_compacted_once(place: Place) -> None:
     told(place, "Once ", "upon")
     compaction.compact(place.database, RING)
 
@@ -110,7 +110,7 @@ def forget_key(place: Place, owner: Tenant) -> None:
         session.execute(text("UPDATE tenants SET master_key = 'gone' WHERE id = :id"), {"id": owner.id})
 
 
-def test_a_log_that_cannot_be_opened_does_not_keep_others_from_compaction(place: Place):
+def test_a_log_that_cannot_be_opened_does_not_keep_others_from_compaction(place: Place) -> None:
     locked = steps.tenant(place)
     closed, readable = told(place, "Once ", "upon", owner=locked), told(place, "Once ", "upon")
     forget_key(place, locked)
@@ -120,7 +120,7 @@ def test_a_log_that_cannot_be_opened_does_not_keep_others_from_compaction(place:
     assert (rows(place, closed), rows(place, readable)) == (2, 1)
 
 
-def test_a_log_that_cannot_be_opened_is_not_tried_for_ever(place: Place):
+def test_a_log_that_cannot_be_opened_is_not_tried_for_ever(place: Place) -> None:
     told(place, "Once ", "upon")
     forget_key(place, place.tenant)
     compaction.compact(place.database, RING)
@@ -131,7 +131,7 @@ def test_a_log_that_cannot_be_opened_is_not_tried_for_ever(place: Place):
 # ---- keys --------------------------------------------------------------------------------------------------
 
 
-def test_after_a_rotation_data_keys_are_wrapped_by_the_new_master_key(place: Place):
+def test_after_a_rotation_data_keys_are_wrapped_by_the_new_master_key(place: Place) -> None:
     rotated = KeyRing.parse(f"{new_master_key('next')},{MASTER_KEYS}")
 
     assert housekeeping.rewrap_data_keys(place.database, rotated) == 1
@@ -140,7 +140,7 @@ def test_after_a_rotation_data_keys_are_wrapped_by_the_new_master_key(place: Pla
         assert session.get_one(Tenant, place.tenant.id).master_key == "next"
 
 
-def test_what_was_written_before_a_rotation_can_be_read_without_the_old_key(place: Place):
+def test_what_was_written_before_a_rotation_can_be_read_without_the_old_key(place: Place) -> None:
     claimed = told(place, "Once")
     new = new_master_key("next")
     housekeeping.rewrap_data_keys(place.database, KeyRing.parse(f"{new},{MASTER_KEYS}"))
@@ -152,11 +152,11 @@ def test_what_was_written_before_a_rotation_can_be_read_without_the_old_key(plac
     assert [entry.text for entry in read(log, key)] == ["Once"]
 
 
-def test_fresh_data_keys_are_not_wrapped_again(place: Place):
+def test_fresh_data_keys_are_not_wrapped_again(place: Place) -> None:
     assert housekeeping.rewrap_data_keys(place.database, RING) == 0
 
 
-def test_a_data_key_that_cannot_be_opened_does_not_keep_others_from_rotation(place: Place):
+def test_a_data_key_that_cannot_be_opened_does_not_keep_others_from_rotation(place: Place) -> None:
     forget_key(place, steps.tenant(place))
     rotated = KeyRing.parse(f"{new_master_key('next')},{MASTER_KEYS}")
 
@@ -173,7 +173,7 @@ def age(place: Place, days: int) -> None:
         )
 
 
-def test_old_jobs_are_deleted_with_their_texts_and_their_bills_stay(place: Place):
+def test_old_jobs_are_deleted_with_their_texts_and_their_bills_stay(place: Place) -> None:
     claimed = told(place, "Once")
     age(place, 31)
 
@@ -183,14 +183,14 @@ def test_old_jobs_are_deleted_with_their_texts_and_their_bills_stay(place: Place
     assert steps.bill(place, claimed.id).completion_tokens == 4
 
 
-def test_jobs_that_are_young_enough_are_kept(place: Place):
+def test_jobs_that_are_young_enough_are_kept(place: Place) -> None:
     told(place, "Once")
     age(place, 29)
 
     assert housekeeping.forget_jobs(place.database, 30) == 0
 
 
-def test_unfinished_jobs_are_kept_however_old(place: Place):
+def test_unfinished_jobs_are_kept_however_old(place: Place) -> None:
     queued = steps.queued(place)
     with place.database.service() as session:
         session.execute(text("UPDATE jobs SET created_at = created_at - interval '1 year'"))
@@ -209,7 +209,7 @@ def partitions(place: Place) -> set[str]:
         return set(session.scalars(query))
 
 
-def test_this_weeks_partition_and_the_next_two_are_made(place: Place):
+def test_this_weeks_partition_and_the_next_two_are_made(place: Place) -> None:
     assert housekeeping.make_partitions(place.database) == 3
 
     claimed = told(place, "Once")
@@ -220,7 +220,7 @@ def test_this_weeks_partition_and_the_next_two_are_made(place: Place):
     assert rows(place, claimed) == 1
 
 
-def test_partitions_that_are_there_are_not_made_again(place: Place):
+def test_partitions_that_are_there_are_not_made_again(place: Place) -> None:
     housekeeping.make_partitions(place.database)
 
     assert housekeeping.make_partitions(place.database) == 0
@@ -228,7 +228,7 @@ def test_partitions_that_are_there_are_not_made_again(place: Place):
 
 def test_a_week_that_cannot_be_made_does_not_keep_the_next_from_being_made(
     place: Place, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     make = chunk.make_partition
     this_week = datetime.now(UTC) + timedelta(days=1)
 

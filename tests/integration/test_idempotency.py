@@ -27,14 +27,14 @@ def count(place: Place) -> int:
         return session.scalar(text("SELECT count(*) FROM jobs"))
 
 
-def test_a_repeated_submission_returns_the_first_job(place: Place):
+def test_a_repeated_submission_returns_the_first_job(place: Place) -> None:
     first = submit(place)
 
     assert submit(place).id == first.id
     assert count(place) == 1
 
 
-def test_a_repeated_submission_reserves_nothing_more(place: Place):
+def test_a_repeated_submission_reserves_nothing_more(place: Place) -> None:
     submit(place)
 
     submit(place)
@@ -43,7 +43,7 @@ def test_a_repeated_submission_reserves_nothing_more(place: Place):
         assert session.scalar(text("SELECT count(*) FROM ledger")) == 1
 
 
-def test_a_repeated_submission_returns_the_job_as_it_is_now(place: Place):
+def test_a_repeated_submission_returns_the_job_as_it_is_now(place: Place) -> None:
     submit(place)
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.succeed(place, claimed)
@@ -51,14 +51,14 @@ def test_a_repeated_submission_returns_the_job_as_it_is_now(place: Place):
     assert submit(place).state == "succeeded"
 
 
-def test_the_same_key_with_another_body_is_refused(place: Place):
+def test_the_same_key_with_another_body_is_refused(place: Place) -> None:
     submit(place)
 
     with pytest.raises(errors.IdempotencyKeyReused):
         submit(place, Once("key", b"something else"))
 
 
-def test_the_same_key_of_another_tenant_is_another_key(place: Place):
+def test_the_same_key_of_another_tenant_is_another_key(place: Place) -> None:
     submit(place)
 
     submit(place, owner=steps.tenant(place))
@@ -66,14 +66,14 @@ def test_the_same_key_of_another_tenant_is_another_key(place: Place):
     assert count(place) == 2
 
 
-def test_submissions_without_a_key_are_all_new(place: Place):
+def test_submissions_without_a_key_are_all_new(place: Place) -> None:
     submit(place, None)
     submit(place, None)
 
     assert count(place) == 2
 
 
-def test_the_key_of_a_deleted_job_does_not_make_a_second_one(place: Place):
+def test_the_key_of_a_deleted_job_does_not_make_a_second_one(place: Place) -> None:
     first = submit(place)
     steps.cancel(place, first.id)
     with place.database.tenant(place.tenant.id) as session:
@@ -83,7 +83,7 @@ def test_the_key_of_a_deleted_job_does_not_make_a_second_one(place: Place):
         submit(place)
 
 
-def test_a_refused_submission_leaves_its_key_free(place: Place):
+def test_a_refused_submission_leaves_its_key_free(place: Place) -> None:
     submit(place, None)
     with pytest.raises(errors.QuotaExceeded), place.database.tenant(place.tenant.id) as session:
         jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=1)
@@ -91,7 +91,7 @@ def test_a_refused_submission_leaves_its_key_free(place: Place):
     assert submit(place).id is not None
 
 
-def test_a_repetition_is_not_refused_for_the_quota(place: Place):
+def test_a_repetition_is_not_refused_for_the_quota(place: Place) -> None:
     first = submit(place)
 
     with place.database.tenant(place.tenant.id) as session:
@@ -100,7 +100,7 @@ def test_a_repetition_is_not_refused_for_the_quota(place: Place):
     assert again.id == first.id
 
 
-def test_of_two_at_once_the_second_waits_and_gets_the_first_ones_job(place: Place, shared_url: str):
+def test_of_two_at_once_the_second_waits_and_gets_the_first_ones_job(place: Place, shared_url: str) -> None:
     with ThreadPoolExecutor() as pool:
         with place.database.tenant(place.tenant.id) as session:
             first = jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=100)
@@ -110,7 +110,7 @@ def test_of_two_at_once_the_second_waits_and_gets_the_first_ones_job(place: Plac
         assert second.result().id == first.id
 
 
-def test_when_the_first_is_rolled_back_the_second_makes_the_job(place: Place, shared_url: str):
+def test_when_the_first_is_rolled_back_the_second_makes_the_job(place: Place, shared_url: str) -> None:
     with ThreadPoolExecutor() as pool:
         with place.database.tenant(place.tenant.id) as session:
             first = jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=100)
@@ -122,7 +122,7 @@ def test_when_the_first_is_rolled_back_the_second_makes_the_job(place: Place, sh
     assert count(place) == 1
 
 
-def test_a_second_does_not_wait_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch):
+def test_a_second_does_not_wait_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "PATIENCE", text("SET LOCAL lock_timeout = '50ms'"))
     with place.database.tenant(place.tenant.id) as session:
         jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=100)
@@ -131,7 +131,7 @@ def test_a_second_does_not_wait_for_ever(place: Place, monkeypatch: pytest.Monke
             submit(place)
 
 
-def test_old_keys_are_forgotten(place: Place):
+def test_old_keys_are_forgotten(place: Place) -> None:
     submit(place)
     with place.database.service() as session:
         session.execute(text("UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'"))
@@ -143,7 +143,7 @@ def test_old_keys_are_forgotten(place: Place):
     assert count(place) == 2
 
 
-def test_young_keys_are_kept(place: Place):
+def test_young_keys_are_kept(place: Place) -> None:
     submit(place)
 
     with place.database.service() as session:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from quire import jobs
+from quire import errors
 from quire.jobs import Outcome
 from quire.spec import Parameters
 from quire.store import ledger
@@ -12,7 +12,7 @@ from quire.testing import Place
 from tests.integration import steps
 
 
-def test_a_submission_reserves_the_estimate(place: Place):
+def test_a_submission_reserves_the_estimate(place: Place) -> None:
     queued = steps.queued(place, parameters=Parameters(max_tokens=10, n=2, best_of=3))
 
     bill = steps.bill(place, queued.id)
@@ -20,7 +20,7 @@ def test_a_submission_reserves_the_estimate(place: Place):
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
-def test_the_end_of_a_job_bills_its_prompt_and_what_was_delivered(place: Place, state: State):
+def test_the_end_of_a_job_bills_its_prompt_and_what_was_delivered(place: Place, state: State) -> None:
     claimed = steps.running(place)
 
     steps.commit(place, steps.report(claimed, "Hello", Outcome(state, work=99, completion_tokens=5)))
@@ -30,7 +30,7 @@ def test_the_end_of_a_job_bills_its_prompt_and_what_was_delivered(place: Place, 
     assert bill.settled_at is not None
 
 
-def test_a_job_put_back_is_not_billed(place: Place):
+def test_a_job_put_back_is_not_billed(place: Place) -> None:
     claimed = steps.running(place)
 
     steps.commit(place, steps.report(claimed, "Hello", Outcome(State.QUEUED, 9)))
@@ -38,7 +38,7 @@ def test_a_job_put_back_is_not_billed(place: Place):
     assert steps.bill(place, claimed.id).settled_at is None
 
 
-def test_a_job_that_never_ran_costs_nothing(place: Place):
+def test_a_job_that_never_ran_costs_nothing(place: Place) -> None:
     queued = steps.queued(place)
 
     steps.cancel(place, queued.id)
@@ -47,7 +47,7 @@ def test_a_job_that_never_ran_costs_nothing(place: Place):
     assert (bill.prompt_tokens, bill.completion_tokens) == (0, 0)
 
 
-def test_a_bill_is_settled_once(place: Place):
+def test_a_bill_is_settled_once(place: Place) -> None:
     claimed = steps.running(place)
     steps.succeed(place, claimed, "Hello")
     before = steps.bill(place, claimed.id)
@@ -59,11 +59,11 @@ def test_a_bill_is_settled_once(place: Place):
     assert (after.completion_tokens, after.settled_at) == (before.completion_tokens, before.settled_at)
 
 
-def test_a_refused_submission_reserves_nothing(place: Place):
+def test_a_refused_submission_reserves_nothing(place: Place) -> None:
     limited = steps.tenant(place, max_queued=1)
     steps.queued(place, limited)
 
-    with pytest.raises(jobs.errors.QuotaExceeded):
+    with pytest.raises(errors.QuotaExceeded):
         steps.queued(place, limited)
 
     with place.database.service() as session:
@@ -71,7 +71,7 @@ def test_a_refused_submission_reserves_nothing(place: Place):
     assert entries == 1
 
 
-def test_a_tenant_may_submit_again_when_a_job_has_started(place: Place):
+def test_a_tenant_may_submit_again_when_a_job_has_started(place: Place) -> None:
     limited = steps.tenant(place, max_queued=1)
     steps.queued(place, limited)
     steps.claim(place, steps.worker(place))
@@ -79,7 +79,7 @@ def test_a_tenant_may_submit_again_when_a_job_has_started(place: Place):
     assert steps.queued(place, limited).state == State.QUEUED
 
 
-def test_the_jobs_of_others_do_not_use_up_a_quota(place: Place):
+def test_the_jobs_of_others_do_not_use_up_a_quota(place: Place) -> None:
     limited = steps.tenant(place, max_queued=1)
     steps.queued(place)
 

@@ -49,14 +49,14 @@ def fail(reaper: Reaper, monkeypatch: pytest.MonkeyPatch) -> None:
             reaper.run()
 
 
-def test_jobs_of_a_lapsed_lease_are_put_back(place: Place, reaper: Reaper):
+def test_jobs_of_a_lapsed_lease_are_put_back(place: Place, reaper: Reaper) -> None:
     lapsed(place)
 
     assert reaper.run() == 1
     assert steps.lane(place).running == 0
 
 
-def test_jobs_of_a_live_lease_are_left_alone(place: Place, reaper: Reaper):
+def test_jobs_of_a_live_lease_are_left_alone(place: Place, reaper: Reaper) -> None:
     steps.running(place)
 
     assert reaper.run() == 0
@@ -64,7 +64,7 @@ def test_jobs_of_a_live_lease_are_left_alone(place: Place, reaper: Reaper):
 
 def test_after_a_failed_tick_it_does_not_trust_lapsed_leases(
     place: Place, reaper: Reaper, clock: Clock, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     lapsed(place)
     fail(reaper, monkeypatch)
 
@@ -75,7 +75,7 @@ def test_after_a_failed_tick_it_does_not_trust_lapsed_leases(
 
 def test_one_lease_after_a_failed_tick_it_trusts_them_again(
     place: Place, reaper: Reaper, clock: Clock, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     lapsed(place)
     fail(reaper, monkeypatch)
 
@@ -87,14 +87,16 @@ def test_one_lease_after_a_failed_tick_it_trusts_them_again(
 @pytest.mark.parametrize(("uptime", "put_back"), [(LEASE - 0.001, 0), (LEASE, 1)])
 def test_it_waits_one_lease_after_postgres_has_started(
     place: Place, reaper: Reaper, monkeypatch: pytest.MonkeyPatch, uptime: float, put_back: int
-):
+) -> None:
     lapsed(place)
     monkeypatch.setattr(workers, "postgres_uptime", lambda _: uptime)
 
     assert reaper.run() == put_back
 
 
-def test_a_lease_ended_on_purpose_counts_at_once(place: Place, reaper: Reaper, monkeypatch: pytest.MonkeyPatch):
+def test_a_lease_ended_on_purpose_counts_at_once(
+    place: Place, reaper: Reaper, monkeypatch: pytest.MonkeyPatch
+) -> None:
     claimed = steps.running(place)
     monkeypatch.setattr(workers, "postgres_uptime", lambda _: 0.0)
     steps.die(place, steps.job(place, claimed.id).worker_id)
@@ -103,13 +105,13 @@ def test_a_lease_ended_on_purpose_counts_at_once(place: Place, reaper: Reaper, m
     assert steps.job(place, claimed.id).state == State.QUEUED
 
 
-def test_two_reapers_at_once_count_a_crash_once(place: Place, reaper: Reaper, clock: Clock):
+def test_two_reapers_at_once_count_a_crash_once(place: Place, reaper: Reaper, clock: Clock) -> None:
     lapsed(place)
     other = Reaper(place.database, lease_seconds=LEASE, max_attempts=3, clock=clock)
 
     assert [reaper.run(), other.run()] == [1, 0]
 
 
-def test_the_uptime_of_postgres_is_known(place: Place):
+def test_the_uptime_of_postgres_is_known(place: Place) -> None:
     with place.database.service() as session:
         assert workers.postgres_uptime(session) > 0

@@ -1,12 +1,14 @@
 """Jobs whose worker is gone: what they keep, what is counted, and when they are given up."""
 
+from uuid import UUID
+
 import pytest
 from sqlalchemy import text
 
 from quire import jobs
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome
-from quire.store import job as job_store
+from quire.store import job_steps
 from quire.store.job import Run, State
 from quire.testing import Place
 from tests.integration import steps
@@ -31,10 +33,10 @@ def crashed(place: Place, times: int) -> Claimed:
 
 def alone(place: Place, claimed: Claimed) -> bool:
     with place.database.service() as session:
-        return job_store.mark_alone(session, claimed.id, claimed.fence)
+        return job_steps.mark_alone(session, claimed.id, claimed.fence)
 
 
-def test_a_job_whose_worker_is_gone_is_queued_under_a_new_fence(place: Place):
+def test_a_job_whose_worker_is_gone_is_queued_under_a_new_fence(place: Place) -> None:
     claimed = steps.running(place)
 
     assert crash(place, claimed) == 1
@@ -43,13 +45,13 @@ def test_a_job_whose_worker_is_gone_is_queued_under_a_new_fence(place: Place):
     assert (row.state, row.fence, row.worker_id) == (State.QUEUED, claimed.fence + 1, None)
 
 
-def test_a_job_whose_worker_lives_is_left_alone(place: Place):
+def test_a_job_whose_worker_lives_is_left_alone(place: Place) -> None:
     steps.running(place)
 
     assert steps.requeue(place) == 0
 
 
-def test_a_lapsed_lease_that_nobody_ended_is_left_alone(place: Place):
+def test_a_lapsed_lease_that_nobody_ended_is_left_alone(place: Place) -> None:
     steps.running(place)
     with place.database.service() as session:
         session.execute(text("UPDATE workers SET lease_until = clock_timestamp() - interval '1 hour'"))
@@ -57,7 +59,7 @@ def test_a_lapsed_lease_that_nobody_ended_is_left_alone(place: Place):
     assert steps.requeue(place) == 0
 
 
-def test_a_requeued_job_is_claimed_again_with_its_log(place: Place):
+def test_a_requeued_job_is_claimed_again_with_its_log(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Once "))
     crash(place, claimed)
@@ -69,11 +71,11 @@ def test_a_requeued_job_is_claimed_again_with_its_log(place: Place):
     assert steps.text_of(place, place.tenant, claimed.id) == "Once upon"
 
 
-def test_a_crash_counts_one_attempt(place: Place):
+def test_a_crash_counts_one_attempt(place: Place) -> None:
     assert crashed(place, 1).attempts == 1
 
 
-def test_a_drained_job_keeps_its_attempts(place: Place):
+def test_a_drained_job_keeps_its_attempts(place: Place) -> None:
     claimed = crashed(place, 1)
 
     steps.commit(place, steps.report(claimed, "Once", Outcome(State.QUEUED, 8)))
@@ -81,14 +83,14 @@ def test_a_drained_job_keeps_its_attempts(place: Place):
     assert steps.job(place, claimed.id).attempts == 1
 
 
-def test_a_crash_gives_the_place_in_the_lane_back(place: Place):
+def test_a_crash_gives_the_place_in_the_lane_back(place: Place) -> None:
     crash(place, steps.running(place))
 
     lane = steps.lane(place)
     assert (lane.running, lane.ready) == (0, True)
 
 
-def test_a_crash_is_charged_for_prompt_and_committed_text(place: Place):
+def test_a_crash_is_charged_for_prompt_and_committed_text(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Once"))
 
@@ -97,7 +99,7 @@ def test_a_crash_is_charged_for_prompt_and_committed_text(place: Place):
     assert steps.lane(place).virtual_time == claimed.prompt_tokens + 4
 
 
-def test_the_last_attempt_is_not_counted_when_a_neighbour_may_be_to_blame(place: Place):
+def test_the_last_attempt_is_not_counted_when_a_neighbour_may_be_to_blame(place: Place) -> None:
     claimed = crashed(place, MAX_ATTEMPTS - 1)
 
     crash(place, claimed)
@@ -106,7 +108,7 @@ def test_the_last_attempt_is_not_counted_when_a_neighbour_may_be_to_blame(place:
     assert (row.state, row.attempts) == (State.QUEUED, MAX_ATTEMPTS - 1)
 
 
-def test_a_crash_while_alone_before_the_last_attempt_is_one_attempt(place: Place):
+def test_a_crash_while_alone_before_the_last_attempt_is_one_attempt(place: Place) -> None:
     claimed = crashed(place, 1)
     alone(place, claimed)
 
@@ -116,7 +118,7 @@ def test_a_crash_while_alone_before_the_last_attempt_is_one_attempt(place: Place
     assert (row.state, row.attempts) == (State.QUEUED, 2)
 
 
-def test_a_job_that_was_alone_on_its_last_attempt_is_given_up(place: Place):
+def test_a_job_that_was_alone_on_its_last_attempt_is_given_up(place: Place) -> None:
     claimed = crashed(place, MAX_ATTEMPTS - 1)
     steps.commit(place, steps.report(claimed, "Once"))
     alone(place, claimed)
@@ -128,7 +130,7 @@ def test_a_job_that_was_alone_on_its_last_attempt_is_given_up(place: Place):
     assert steps.bill(place, claimed.id).completion_tokens == 4
 
 
-def test_being_alone_is_forgotten_with_the_next_claim(place: Place):
+def test_being_alone_is_forgotten_with_the_next_claim(place: Place) -> None:
     claimed = crashed(place, MAX_ATTEMPTS - 1)
     alone(place, claimed)
     steps.commit(place, steps.report(claimed, outcome=Outcome(State.QUEUED, 0)))
@@ -138,7 +140,7 @@ def test_being_alone_is_forgotten_with_the_next_claim(place: Place):
     assert not steps.job(place, claimed.id).alone
 
 
-def test_a_job_is_not_marked_alone_under_a_stale_fence(place: Place):
+def test_a_job_is_not_marked_alone_under_a_stale_fence(place: Place) -> None:
     claimed = steps.running(place)
     crash(place, claimed)
     (again,) = steps.claim(place, steps.worker(place))
@@ -150,7 +152,7 @@ def test_a_job_is_not_marked_alone_under_a_stale_fence(place: Place):
 # ---- claims whose answer was lost --------------------------------------------------------------------------
 
 
-def put_back(place: Place, worker, known: set[Run]) -> int:
+def put_back(place: Place, worker: UUID, known: set[Run]) -> int:
     with place.database.service() as session:
         return jobs.put_back_unknown(session, worker, known)
 
@@ -163,7 +165,9 @@ def forgetful(place: Place) -> tuple[Claimed, Claimed]:
     return known, unknown
 
 
-def test_a_job_that_its_worker_does_not_know_of_is_put_back(place: Place, forgetful: tuple[Claimed, Claimed]):
+def test_a_job_that_its_worker_does_not_know_of_is_put_back(
+    place: Place, forgetful: tuple[Claimed, Claimed]
+) -> None:
     known, unknown = forgetful
     worker = steps.job(place, known.id).worker_id
 
@@ -173,7 +177,7 @@ def test_a_job_that_its_worker_does_not_know_of_is_put_back(place: Place, forget
     assert steps.job(place, unknown.id).state == State.QUEUED
 
 
-def test_a_job_that_is_put_back_has_lost_nothing(place: Place, forgetful: tuple[Claimed, Claimed]):
+def test_a_job_that_is_put_back_has_lost_nothing(place: Place, forgetful: tuple[Claimed, Claimed]) -> None:
     known, unknown = forgetful
     worker = steps.job(place, known.id).worker_id
 
@@ -183,7 +187,7 @@ def test_a_job_that_is_put_back_has_lost_nothing(place: Place, forgetful: tuple[
     assert (again.id, again.attempts) == (unknown.id, 0)
 
 
-def test_jobs_of_other_workers_are_not_put_back(place: Place):
+def test_jobs_of_other_workers_are_not_put_back(place: Place) -> None:
     steps.running(place)
 
     assert put_back(place, new_id(), set()) == 0

@@ -6,7 +6,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from quire import testing
 from quire.errors import UndecryptableError
@@ -46,7 +46,7 @@ def partition_of(place: Place, job_id: UUID) -> list[str]:
     [MOMENT, datetime(2025, 3, 3, tzinfo=UTC), datetime(2025, 3, 9, 23, 59, 59, 999_000, tzinfo=UTC)],
     ids=["in the middle", "at the first moment", "at the last"],
 )
-def test_a_jobs_text_lands_in_the_partition_of_its_week(place: Place, moment: datetime):
+def test_a_jobs_text_lands_in_the_partition_of_its_week(place: Place, moment: datetime) -> None:
     make_partition(place, MOMENT)
     job_id = first_id_at(moment)
 
@@ -56,7 +56,7 @@ def test_a_jobs_text_lands_in_the_partition_of_its_week(place: Place, moment: da
 
 
 @pytest.mark.parametrize("away", [-PARTITION, PARTITION])
-def test_text_of_a_week_without_a_partition_is_caught_by_the_default_one(place: Place, away: timedelta):
+def test_text_of_a_week_without_a_partition_is_caught_by_the_default_one(place: Place, away: timedelta) -> None:
     make_partition(place, MOMENT)
     job_id = first_id_at(MOMENT + away)
 
@@ -65,7 +65,7 @@ def test_text_of_a_week_without_a_partition_is_caught_by_the_default_one(place: 
     assert partition_of(place, job_id) == ["chunks_default"]
 
 
-def test_all_of_a_jobs_text_lies_in_one_partition_however_long_it_runs(place: Place):
+def test_all_of_a_jobs_text_lies_in_one_partition_however_long_it_runs(place: Place) -> None:
     make_partition(place, MOMENT)
     make_partition(place, MOMENT + PARTITION)
     job_id = first_id_at(MOMENT)
@@ -76,13 +76,13 @@ def test_all_of_a_jobs_text_lies_in_one_partition_however_long_it_runs(place: Pl
     assert partition_of(place, job_id) == [WEEK] * 3
 
 
-def test_a_partition_is_made_once(place: Place):
+def test_a_partition_is_made_once(place: Place) -> None:
     assert make_partition(place, MOMENT)
 
     assert not make_partition(place, MOMENT + timedelta(days=2))
 
 
-def test_a_partition_made_late_takes_over_what_the_default_one_caught(place: Place):
+def test_a_partition_made_late_takes_over_what_the_default_one_caught(place: Place) -> None:
     late, other = first_id_at(MOMENT), first_id_at(MOMENT + 2 * PARTITION)
     append(place, late)
     append(place, other)
@@ -92,7 +92,7 @@ def test_a_partition_made_late_takes_over_what_the_default_one_caught(place: Pla
     assert (partition_of(place, late), partition_of(place, other)) == ([WEEK], ["chunks_default"])
 
 
-def test_a_partition_has_the_key_that_makes_a_second_append_harmless(place: Place):
+def test_a_partition_has_the_key_that_makes_a_second_append_harmless(place: Place) -> None:
     make_partition(place, MOMENT)
     job_id = first_id_at(MOMENT)
     append(place, job_id)
@@ -103,18 +103,17 @@ def test_a_partition_has_the_key_that_makes_a_second_append_harmless(place: Plac
         assert len(chunk.of_jobs(session, [job_id])[job_id]) == 1
 
 
-def test_only_names_of_partitions_can_be_made(place: Place):
+def test_only_names_of_partitions_can_be_made(place: Place) -> None:
     parameters = {"name": "jobs; --", "lower": first_id_at(MOMENT), "upper": first_id_at(MOMENT + PARTITION)}
 
-    with pytest.raises((InternalError, OperationalError, ProgrammingError), match="not the name of a partition"):
-        with place.database.service() as session:
-            session.execute(chunk.MAKE_PARTITION, parameters)
+    with pytest.raises(DBAPIError, match="not the name of a partition"), place.database.service() as session:
+        session.execute(chunk.MAKE_PARTITION, parameters)
 
 
 # ---- reading -----------------------------------------------------------------------------------------------
 
 
-def test_a_log_ends_where_its_last_row_does(place: Place):
+def test_a_log_ends_where_its_last_row_does(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Once ", at=Position(1, 0)))
     steps.commit(place, steps.report(claimed, "upon", at=Position(1, 5)))
@@ -123,14 +122,14 @@ def test_a_log_ends_where_its_last_row_does(place: Place):
         assert chunk.ends(session, [claimed.id]) == {claimed.id: Position(1, 9)}
 
 
-def test_a_log_with_nothing_in_it_ends_at_the_start(place: Place):
+def test_a_log_with_nothing_in_it_ends_at_the_start(place: Place) -> None:
     queued = steps.queued(place)
 
     with place.database.service() as session:
         assert chunk.ends(session, [queued.id]) == {queued.id: chunk.START}
 
 
-def test_rows_are_read_in_the_order_of_their_offsets(place: Place):
+def test_rows_are_read_in_the_order_of_their_offsets(place: Place) -> None:
     claimed = steps.running(place)
     later, sooner = steps.rows(claimed, "upon", Position(1, 5)), steps.rows(claimed, "Once ", Position(1, 0))
 
@@ -140,7 +139,7 @@ def test_rows_are_read_in_the_order_of_their_offsets(place: Place):
     assert steps.text_of(place, place.tenant, claimed.id) == "Once upon"
 
 
-def test_bodies_that_changed_places_do_not_open(place: Place):
+def test_bodies_that_changed_places_do_not_open(place: Place) -> None:
     claimed = steps.running(place)
     steps.commit(place, steps.report(claimed, "Once ", at=Position(1, 0)))
     steps.commit(place, steps.report(claimed, "upon", at=Position(1, 5)))
@@ -154,7 +153,7 @@ def test_bodies_that_changed_places_do_not_open(place: Place):
         read(log, testing.data_key(place.tenant))
 
 
-def test_a_body_moved_to_another_job_does_not_open(place: Place):
+def test_a_body_moved_to_another_job_does_not_open(place: Place) -> None:
     claimed, other = steps.running(place), steps.running(place)
     steps.commit(place, steps.report(claimed, "Once "))
     with place.database.service() as session:
@@ -180,7 +179,7 @@ def tables_with(url: str, secret: str) -> list[str]:
         ]
 
 
-def test_no_table_holds_a_prompt_or_a_text_in_clear(place: Place, shared_url: str):
+def test_no_table_holds_a_prompt_or_a_text_in_clear(place: Place, shared_url: str) -> None:
     secret = "a most unusual heron"
     claimed = steps.running(place, prompt=secret)
     steps.succeed(place, claimed, secret)
@@ -191,7 +190,7 @@ def test_no_table_holds_a_prompt_or_a_text_in_clear(place: Place, shared_url: st
 @pytest.mark.parametrize(
     "change", ["UPDATE jobs SET error = to_jsonb(%s::text)", "UPDATE jobs SET body = %s::bytea"]
 )
-def test_the_search_for_clear_text_would_find_it(place: Place, shared_url: str, change: str):
+def test_the_search_for_clear_text_would_find_it(place: Place, shared_url: str, change: str) -> None:
     secret = "a most unusual heron"
     steps.queued(place)
     with psycopg.connect(shared_url) as connection:

@@ -1,6 +1,7 @@
 """Every order of transitions, against a model of what each of them should do."""
 
 from dataclasses import dataclass, replace
+from uuid import UUID
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -41,7 +42,7 @@ class Transitions(RuleBasedStateMachine):
         with self.database.service() as session:  # models are not made per example, so what was left must go
             session.execute(text("UPDATE jobs SET state = 'cancelled' WHERE state IN ('queued', 'running')"))
         self.worker = steps.worker(self.place)
-        self.expected: dict = {}
+        self.expected: dict[UUID, Expected] = {}
 
     @rule()
     def submit(self) -> None:
@@ -112,10 +113,10 @@ class Transitions(RuleBasedStateMachine):
                 self.expected[job_id] = replace(job, state=State.QUEUED, fence=job.fence + 1, attempts=attempts)
 
     @property
-    def mine(self) -> dict:
+    def mine(self) -> dict[str, UUID]:
         return {"id": self.place.tenant.id}
 
-    def decree(self, job_id, state: State) -> None:
+    def decree(self, job_id: UUID, state: State) -> None:
         job = self.expected[job_id]
         if not job.state.is_terminal:
             self.expected[job_id] = replace(job, state=state, fence=job.fence + 1)
@@ -148,7 +149,7 @@ class Transitions(RuleBasedStateMachine):
             assert session.scalar(query, self.mine | {"model": MODEL}) == running
 
 
-def test_transitions_do_what_the_model_says_in_any_order(database: Database):
+def test_transitions_do_what_the_model_says_in_any_order(database: Database) -> None:
     class Here(Transitions):
         pass
 

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from quire import jobs, testing
 from quire.ids import new_id
 from quire.jobs import Once
-from quire.store import ApiKey, Tenant
+from quire.store import ApiKey, Tenant, chunk
+from quire.store.base import now
 from quire.store.tenant import FIND_KEY
 from quire.testing import Place
 from tests.integration import steps
@@ -53,24 +54,24 @@ def owners(session: Session, table: str) -> set[UUID]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_tenant_sees_its_own_rows_alone(place: Place, stranger: Tenant, table: str):
+def test_a_tenant_sees_its_own_rows_alone(place: Place, stranger: Tenant, table: str) -> None:
     with place.database.tenant(stranger.id) as session:
         assert owners(session, table) == {stranger.id}
 
 
-def test_a_tenant_sees_itself_alone_among_the_tenants(place: Place, stranger: Tenant):
+def test_a_tenant_sees_itself_alone_among_the_tenants(place: Place, stranger: Tenant) -> None:
     with place.database.tenant(stranger.id) as session:
         assert session.scalars(text("SELECT id FROM tenants")).all() == [stranger.id]
 
 
 @pytest.mark.parametrize("table", UPDATES)
-def test_a_tenant_changes_its_own_rows_alone(place: Place, stranger: Tenant, table: str):
+def test_a_tenant_changes_its_own_rows_alone(place: Place, stranger: Tenant, table: str) -> None:
     with place.database.tenant(stranger.id) as session:
         assert session.execute(text(UPDATES[table])).rowcount == 1
 
 
 @pytest.mark.parametrize("table", DELETES)
-def test_a_tenant_deletes_its_own_rows_alone(place: Place, stranger: Tenant, table: str):
+def test_a_tenant_deletes_its_own_rows_alone(place: Place, stranger: Tenant, table: str) -> None:
     with place.database.tenant(stranger.id) as session:
         session.execute(text(f"DELETE FROM {table}"))
 
@@ -78,26 +79,24 @@ def test_a_tenant_deletes_its_own_rows_alone(place: Place, stranger: Tenant, tab
         assert owners(session, table) == {place.tenant.id}
 
 
-def test_a_tenant_cannot_submit_for_another(place: Place, stranger: Tenant):
-    with pytest.raises(DBAPIError, match="row-level security"):
-        with place.database.tenant(stranger.id) as session:
-            testing.add_job(session, place.tenant)
+def test_a_tenant_cannot_submit_for_another(place: Place, stranger: Tenant) -> None:
+    with pytest.raises(DBAPIError, match="row-level security"), place.database.tenant(stranger.id) as session:
+        testing.add_job(session, place.tenant)
 
 
-def test_a_tenant_cannot_give_its_rows_to_another(place: Place, stranger: Tenant):
-    with pytest.raises(DBAPIError, match="row-level security"):
-        with place.database.tenant(stranger.id) as session:
-            session.execute(text("UPDATE ledger SET tenant_id = :id"), {"id": place.tenant.id})
+def test_a_tenant_cannot_give_its_rows_to_another(place: Place, stranger: Tenant) -> None:
+    with pytest.raises(DBAPIError, match="row-level security"), place.database.tenant(stranger.id) as session:
+        session.execute(text("UPDATE ledger SET tenant_id = :id"), {"id": place.tenant.id})
 
 
 @pytest.mark.parametrize("table", [*TABLES, "tenants"])
-def test_a_visitor_sees_nothing(place: Place, stranger: Tenant, table: str):
+def test_a_visitor_sees_nothing(place: Place, stranger: Tenant, table: str) -> None:
     with place.database.visitor() as session:
         assert session.execute(text(f"SELECT FROM {table}")).all() == []
 
 
 @pytest.mark.parametrize("table", [*TABLES, "api_keys"])
-def test_a_service_sees_all(place: Place, stranger: Tenant, table: str):
+def test_a_service_sees_all(place: Place, stranger: Tenant, table: str) -> None:
     with place.database.service() as session:
         assert owners(session, table) == {place.tenant.id, stranger.id}
 
@@ -114,7 +113,7 @@ def test_a_service_sees_all(place: Place, stranger: Tenant, table: str):
         "INSERT INTO chunks (job_id) VALUES (NULL)",
     ],
 )
-def test_a_tenants_session_is_refused(place: Place, stranger: Tenant, forbidden: str):
+def test_a_tenants_session_is_refused(place: Place, stranger: Tenant, forbidden: str) -> None:
     with pytest.raises(DBAPIError, match="permission denied"), place.database.tenant(stranger.id) as session:
         session.execute(text(forbidden))
 
@@ -122,14 +121,14 @@ def test_a_tenants_session_is_refused(place: Place, stranger: Tenant, forbidden:
 # ---- keys --------------------------------------------------------------------------------------------------
 
 
-def test_a_visitor_can_look_up_a_key_by_its_prefix(place: Place, stranger: Tenant):
+def test_a_visitor_can_look_up_a_key_by_its_prefix(place: Place, stranger: Tenant) -> None:
     with place.database.visitor() as session:
         row = session.execute(FIND_KEY, {"prefix": f"qk_{stranger.name}"}).one()
 
     assert (row.tenant_id, row.secret_hash, row.scopes, row.revoked_at) == (stranger.id, b"hash", ["jobs"], None)
 
 
-def test_an_unknown_prefix_finds_nothing(place: Place, stranger: Tenant):
+def test_an_unknown_prefix_finds_nothing(place: Place, stranger: Tenant) -> None:
     with place.database.visitor() as session:
         assert session.execute(FIND_KEY, {"prefix": "qk_%"}).all() == []
 
@@ -137,7 +136,7 @@ def test_an_unknown_prefix_finds_nothing(place: Place, stranger: Tenant):
 # ---- the next transaction ----------------------------------------------------------------------------------
 
 
-def test_a_role_does_not_outlive_its_transaction(place: Place, stranger: Tenant):
+def test_a_role_does_not_outlive_its_transaction(place: Place, stranger: Tenant) -> None:
     # Connections are pooled: the next user of this one must begin from nothing.
     with place.database.tenant(stranger.id) as session:
         session.execute(text("SELECT 1"))
@@ -148,7 +147,7 @@ def test_a_role_does_not_outlive_its_transaction(place: Place, stranger: Tenant)
     assert not tenant
 
 
-def test_a_role_does_not_outlive_a_transaction_that_failed(place: Place, stranger: Tenant):
+def test_a_role_does_not_outlive_a_transaction_that_failed(place: Place, stranger: Tenant) -> None:
     with pytest.raises(DBAPIError), place.database.tenant(stranger.id) as session:
         session.execute(text("SELECT 1 / 0"))
 
@@ -159,7 +158,7 @@ def test_a_role_does_not_outlive_a_transaction_that_failed(place: Place, strange
 # ---- the catalogue -----------------------------------------------------------------------------------------
 
 
-def test_every_table_with_a_tenant_has_its_wall(place: Place):
+def test_every_table_with_a_tenant_has_its_wall(place: Place) -> None:
     query = text("""
         SELECT relname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
         WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
@@ -169,26 +168,27 @@ def test_every_table_with_a_tenant_has_its_wall(place: Place):
         assert session.scalars(query).all() == []
 
 
-def test_every_wall_has_a_policy_for_either_role(place: Place):
+def test_every_wall_has_a_policy_for_either_role(place: Place) -> None:
     query = text("SELECT tablename, array_agg(roles::text ORDER BY roles::text) FROM pg_policies GROUP BY 1")
     with place.database.service() as session:
         policies = dict(session.execute(query).all())
 
-    assert policies == dict.fromkeys([*TABLES, "api_keys", "tenants"], ["{quire_api}", "{quire_service}"])
+    both = ["{quire_api}", "{quire_service}"]
+    assert policies == dict.fromkeys((*TABLES, "api_keys", "tenants"), both)
 
 
-def test_no_partition_can_be_reached_past_its_wall(place: Place):
+def test_no_partition_can_be_reached_past_its_wall(place: Place) -> None:
     query = text("""
         SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'
             AND (has_table_privilege('quire_api', oid, 'SELECT') OR has_table_privilege('public', oid, 'SELECT'))
     """)
     with place.database.service() as session:
-        testing.jobs.chunks.make_partition(session, jobs.now(session))
+        chunk.make_partition(session, now(session))
 
         assert session.scalars(query).all() == []
 
 
-def test_neither_role_can_log_in_or_pass_the_walls(place: Place):
+def test_neither_role_can_log_in_or_pass_the_walls(place: Place) -> None:
     query = text("""
         SELECT rolname FROM pg_roles WHERE rolname IN ('quire_api', 'quire_service')
             AND (rolcanlogin OR rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb)

@@ -59,18 +59,18 @@ def schema_of(url: str) -> list[tuple]:
         """).fetchall()
 
 
-def test_there_is_one_head():
+def test_there_is_one_head() -> None:
     assert scripts().get_heads() == [revisions()[-1]]
 
 
-def test_the_migrations_make_what_the_models_describe(postgres_url: str):
+def test_the_migrations_make_what_the_models_describe(postgres_url: str) -> None:
     config = Config(REPOSITORY / "alembic.ini")
     config.attributes["url"] = testing.sqlalchemy_url(postgres_url)
 
     command.check(config)  # raises if a migration is missing
 
 
-def test_server_defaults_and_types_are_those_of_the_models(postgres_url: str):
+def test_server_defaults_and_types_are_those_of_the_models(postgres_url: str) -> None:
     engine = create_engine(testing.sqlalchemy_url(postgres_url))
     options = {
         "compare_type": True,
@@ -84,7 +84,7 @@ def test_server_defaults_and_types_are_those_of_the_models(postgres_url: str):
     engine.dispose()
 
 
-def test_the_comparison_would_notice_a_missing_column(postgres_url: str):
+def test_the_comparison_would_notice_a_missing_column(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as connection:
         connection.execute("ALTER TABLE jobs DROP COLUMN compact CASCADE")
     config = Config(REPOSITORY / "alembic.ini")
@@ -94,7 +94,7 @@ def test_the_comparison_would_notice_a_missing_column(postgres_url: str):
         command.check(config)
 
 
-def test_each_revision_upgrades_from_the_one_before(empty_url: str):
+def test_each_revision_upgrades_from_the_one_before(empty_url: str) -> None:
     reached = []
     for revision in revisions():
         testing.migrate(empty_url, revision)
@@ -103,14 +103,14 @@ def test_each_revision_upgrades_from_the_one_before(empty_url: str):
     assert reached == revisions()
 
 
-def test_step_by_step_makes_the_same_schema_as_all_at_once(empty_url: str, postgres_url: str):
+def test_step_by_step_makes_the_same_schema_as_all_at_once(empty_url: str, postgres_url: str) -> None:
     for revision in revisions():
         testing.migrate(empty_url, revision)
 
     assert schema_of(empty_url) == schema_of(postgres_url)
 
 
-def test_migrating_twice_changes_nothing(postgres_url: str):
+def test_migrating_twice_changes_nothing(postgres_url: str) -> None:
     before = schema_of(postgres_url)
 
     testing.migrate(postgres_url)
@@ -118,7 +118,7 @@ def test_migrating_twice_changes_nothing(postgres_url: str):
     assert schema_of(postgres_url) == before
 
 
-def test_two_migrators_at_once_both_succeed(empty_url: str):
+def test_two_migrators_at_once_both_succeed(empty_url: str) -> None:
     # Held until both stand before it, so that they set off together.
     with psycopg.connect(empty_url, autocommit=True) as starter:
         starter.execute("SELECT pg_advisory_lock(4711)")

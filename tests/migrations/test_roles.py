@@ -39,7 +39,7 @@ def can_work(url: str) -> bool:
     return True
 
 
-def test_a_login_that_is_no_superuser_can_migrate_and_work(no_roles: str):
+def test_a_login_that_is_no_superuser_can_migrate_and_work(no_roles: str) -> None:
     # As on every managed Postgres.
     with psycopg.connect(no_roles, autocommit=True) as connection:
         connection.execute("CREATE ROLE landlord LOGIN CREATEROLE CREATEDB PASSWORD 'secret'")
@@ -51,7 +51,7 @@ def test_a_login_that_is_no_superuser_can_migrate_and_work(no_roles: str):
     assert can_work(url)
 
 
-def test_a_migration_survives_that_another_database_makes_the_roles_meanwhile(no_roles: str):
+def test_a_migration_survives_that_another_database_makes_the_roles_meanwhile(no_roles: str) -> None:
     url = testing.create_database(no_roles)
     with ThreadPoolExecutor() as pool, psycopg.connect(no_roles) as other:
         other.execute("CREATE ROLE quire_api NOLOGIN")
@@ -64,7 +64,7 @@ def test_a_migration_survives_that_another_database_makes_the_roles_meanwhile(no
     assert can_work(url)
 
 
-def test_a_second_database_uses_the_roles_that_are_there(no_roles: str):
+def test_a_second_database_uses_the_roles_that_are_there(no_roles: str) -> None:
     first, second = testing.create_database(no_roles), testing.create_database(no_roles)
     testing.migrate(first)
 

@@ -18,14 +18,15 @@ _LOGIT_ROWS = 64
 
 
 def row_of(sequence: RunningSequence, masked: tuple[int, ...] = ()) -> Row:
-    return Row(sequence.sampling, sequence.ids, len(sequence.request.prompt), masked)
+    return Row(sequence.sampling, sequence.ids, len(sequence.request.prompt), masked, sequence.never)
 
 
 def advance(sequence: RunningSequence, logits: Tensor, drawn: Drawn, tokenizer: Tokenizer) -> Delta:
     """Give `sequence` its next token and return what to deliver. `logits` (vocabulary,) are its own.
 
-    A token that would complete a banned string is masked and the row drawn again. If no token is left, or
-    after MOST_REDRAWS attempts, the text ends as if the model had ended it.
+    A token that would complete a banned string across its border is masked and the row drawn again; those that
+    hold one by themselves were never drawn. If no token is left, or after MOST_REDRAWS attempts, the text ends
+    as if the model had ended it.
     Raises ArithmeticError if the model computed something that is not a number.
     """
     masked: tuple[int, ...] = ()

@@ -16,8 +16,8 @@ class Sampling:
 
     A draw depends on (seed, sample, position, retry) alone, where position counts the generated tokens from
     0: a caller that makes several requests of one text gives each its own seed.
-    temperature 0 is greedy; top_k 0, top_p 1 and min_p 0 filter nothing; repetition_penalty 1 and the other
-    penalties 0 change nothing. logit_bias is added to the logits of token ids.
+    temperature 0 is greedy, as is any below 0.001; top_k 0, top_p 1 and min_p 0 filter nothing;
+    repetition_penalty 1 and the other penalties 0 change nothing. logit_bias is added to the logits of token ids.
     Stop and end-of-text do not count before `min_tokens`. `logprobs`: how many alternatives to report, 0 to 5.
     """
 
@@ -44,7 +44,7 @@ class Sampling:
         _require(self.top_k >= 0, "top_k must not be negative")
         _require(0 < self.top_p <= 1, "top_p must be above 0 and at most 1")
         _require(0 <= self.min_p <= 1, "min_p must be between 0 and 1")
-        _require(0 < self.repetition_penalty <= 100, "repetition_penalty must be above 0 and at most 100")
+        _require(0.01 <= self.repetition_penalty <= 100, "repetition_penalty must be between 0.01 and 100")
         _require(-100 <= self.presence_penalty <= 100, "presence_penalty must be between -100 and 100")
         _require(-100 <= self.frequency_penalty <= 100, "frequency_penalty must be between -100 and 100")
         _require(all(-100 <= b <= 100 for b in self.logit_bias.values()), "logit_bias must be within ±100")

@@ -10,7 +10,7 @@ from worker.engine.errors import EngineCancelled
 from worker.engine.gpt2 import Gpt2
 from worker.engine.picking import advance, resumed_logprobs, row_of
 from worker.engine.request import Finished
-from worker.engine.sampler import Drawn, draw
+from worker.engine.sampler import Drawn, Row, draw
 from worker.engine.sequence import RunningSequence
 from worker.engine.tokenizer import Tokenizer
 
@@ -20,10 +20,10 @@ PREFILL_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one decode step gave: logits (batch, vocabulary) and a draw for each slot."""
+    """What one decode step gave: logits (batch, vocabulary), and a draw or its failure for each slot."""
 
     logits: Tensor
-    drawn: Sequence[Drawn]
+    drawn: Sequence[Drawn | Exception]
 
 
 class RunningBatch:
@@ -69,17 +69,40 @@ class RunningBatch:
         running = self.batcher.running
         tokens, positions = [s.ids[-1] for s in running], [len(s.ids) - 1 for s in running]
         logits = self._model.decode(self._cache, tokens, positions)
-        return Step(logits, draw(logits, [row_of(s) for s in running], self._tokenizer.end_ids))
+        return Step(logits, self._draw(logits, [row_of(s) for s in running]))
 
     def deliver(self, step: Step) -> None:
         """Hand every sequence its token and its caller the new text; free the slots of those that ended."""
         for slot, sequence in self._from_last_slot():
+            drawn = step.drawn[slot]
+            if isinstance(drawn, Exception):
+                self._fail(slot, drawn)
+                continue
             try:
-                sequence.on_delta(advance(sequence, step.logits[slot], step.drawn[slot], self._tokenizer))
+                sequence.on_delta(advance(sequence, step.logits[slot], drawn, self._tokenizer))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
                 self._fail(slot, error)
             else:
                 self._release_if_ended(slot)
+
+    def _draw(self, logits: Tensor, rows: Sequence[Row]) -> Sequence[Drawn | Exception]:
+        """Draw for all rows at once; if that fails, row by row, so that only the row at fault fails.
+
+        Raises what happened if every row fails: then it is no row's fault.
+        """
+        try:
+            return draw(logits, rows, self._tokenizer.end_ids)
+        except Exception as error:
+            drawn = [self._draw_one(logits[i : i + 1], row) for i, row in enumerate(rows)]
+            if len(rows) > 1 and all(isinstance(one, Exception) for one in drawn):
+                raise error from None
+            return drawn
+
+    def _draw_one(self, logits: Tensor, row: Row) -> Drawn | Exception:
+        try:
+            return draw(logits, [row], self._tokenizer.end_ids)[0]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
+            return error
 
     def _from_last_slot(self) -> Sequence[tuple[int, RunningSequence]]:
         # A released slot is filled by the last one, so in this order each has its turn once.

@@ -28,16 +28,23 @@ from worker.engine.request import Sampling
 
 # Nearly all top_p sets are this small; sorting the whole vocabulary is ten times slower.
 _NUCLEUS_TRIED = 256
+# A temperature below is greedy: scores divided by it leave the range of float32, and long before that all of the
+# probability lies on the best token.
+COLDEST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the draw of one row depends on besides its logits. `masked`: tokens already rejected here."""
+    """What the draw of one row depends on besides its logits.
+
+    `masked`: tokens already rejected at this position. `never`: tokens that hold a banned string by themselves.
+    """
 
     sampling: Sampling
     ids: Sequence[int]
     prompt_length: int
     masked: tuple[int, ...] = ()
+    never: "np.ndarray | None" = None
 
     @property
     def position(self) -> int:
@@ -81,7 +88,7 @@ def logprobs_of(logits: Tensor, tokens: Sequence[int]) -> list[float]:
 
 def _choose(scores: Tensor, rows: Sequence[Row]) -> Tensor:
     best = scores.argmax(dim=-1)
-    warm = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
+    warm = [i for i, row in enumerate(rows) if row.sampling.temperature >= COLDEST]
     if not warm:
         return best
     if len(warm) < len(rows):
@@ -143,7 +150,8 @@ def _top_p(scores: Tensor, shares: Sequence[float]) -> Tensor:
 def _edge(best: Tensor, share: Tensor) -> Tensor:
     """Return the least of the descending probabilities `best` that is needed to reach `share`; (rows, 1)."""
     before = torch.cumsum(best, dim=-1) - best
-    return best.gather(1, (before < share).sum(dim=-1, keepdim=True) - 1)
+    needed = (before < share).sum(dim=-1, keepdim=True)
+    return best.gather(1, (needed - 1).clamp_(min=0))  # at least the best, however small the share
 
 
 def _min_p(scores: Tensor, ratios: Sequence[float]) -> Tensor:
@@ -172,6 +180,7 @@ def _changes(row: Row) -> bool:
         or s.frequency_penalty
         or row.position < s.min_tokens
         or row.masked
+        or row.never is not None
     )
 
 
@@ -191,6 +200,8 @@ def _penalise(scores: Tensor, row: Row, end_ids: frozenset[int]) -> None:
         )
     if row.position < s.min_tokens and end_ids:
         scores[_index(list(end_ids), scores)] = -torch.inf
+    if row.never is not None:
+        scores[_index(row.never, scores)] = -torch.inf
     if row.masked:
         scores[_index(list(row.masked), scores)] = -torch.inf
 

@@ -24,6 +24,8 @@ class RunningSequence:
         self.cancelled = False
         self.reason: Reason | None = None
         self.ids: list[int] = list(request.prompt)
+        # Looked up here, on the caller's thread, because it reads the whole vocabulary.
+        self.never = tokenizer.holding(self.sampling.banned) if self.sampling.banned else None
         self._end_ids = tokenizer.end_ids
         self._detokenizer = Detokenizer(tokenizer, request.prompt)
         self._logprobs: list[float] = []

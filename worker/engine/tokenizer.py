@@ -1,7 +1,9 @@
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 from tokenizers import decoders
 from transformers import AutoTokenizer
 
@@ -27,6 +29,8 @@ class Tokenizer:
     def __init__(self, fast: Any, end_ids: frozenset[int]) -> None:
         self._fast = fast
         self._backend = fast.backend_tokenizer
+        # What a user writes is text, also where it looks like a special token.
+        self._backend.encode_special_tokens = True
         self.end_ids = end_ids
         # Word-piece decoders put a space before every piece that begins a word; each Chinese character does.
         self._joins_unspaced = isinstance(self._backend.decoder, decoders.WordPiece)
@@ -43,6 +47,22 @@ class Tokenizer:
     def token_text(self, token: int) -> str:
         """Return what `token` looks like by itself, for reports of log-probabilities."""
         return str(self._backend.decode([token], skip_special_tokens=False))
+
+    def holding(self, strings: Sequence[str]) -> "np.ndarray | None":
+        """Return the ids of tokens whose own text holds one of `strings`; None if there are none.
+
+        Empty for word pieces, whose text by themselves is not what they add to a text.
+        """
+        if self._joins_unspaced:
+            return None
+        found = [i for i, text in enumerate(self._texts) if any(string in text for string in strings)]
+        return np.array(found) if found else None
+
+    @cached_property
+    def _texts(self) -> list[str]:
+        """The text of each token by itself, special ones empty."""
+        size = self._backend.get_vocab_size(with_added_tokens=True)
+        return [self.decode([token]) for token in range(size)]
 
     def serialise(self) -> str:
         """Return the text of tokenizer.json, from which the `tokenizers` library makes the same tokenizer."""

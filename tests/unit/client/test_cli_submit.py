@@ -40,7 +40,7 @@ def test_the_answer_is_one_document_when_asked(command: Make, job: Make) -> None
 
 
 def test_a_dash_reads_the_prompt_as_it_is(command: Make, job: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("Two lines\nof verse\n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"Two lines\nof verse\n")))
 
     assert command("submit -", accepted(job)).script.bodies == [{"prompt": "Two lines\nof verse\n"}]
 
@@ -50,7 +50,7 @@ def test_a_prompt_that_is_no_text_is_refused(command: Make, monkeypatch: pytest.
 
     ran = command("submit -")
 
-    assert (ran.code, ran.err) == (2, "error: standard input is not utf-8 text\n")
+    assert (ran.code, ran.err) == (2, "error: standard input is not UTF-8: invalid start byte at byte 0\n")
 
 
 def test_options_become_fields(command: Make, job: Make) -> None:

@@ -24,6 +24,7 @@ from worker.engine import (
 from worker.engine.gpt2 import Gpt2
 from worker.engine.kv_cache import KvCache
 from worker.engine.loading import LoadedModel
+from worker.engine.sampler import Drawn, Row, draw
 from worker.engine.tokenizer import REPLACEMENT
 
 WAIT = 60  # seconds; only ever reached by a fault
@@ -221,11 +222,12 @@ def test_a_banned_string_is_never_written_across_tokens_either(
 def test_a_text_that_may_write_nothing_more_ends(engine: Engine, run: Run, ask: Ask) -> None:
     texts = [engine.tokenizer.decode([token]) for token in range(400)]
     everything = tuple({*"".join(texts), REPLACEMENT})
-    textless = {token: -100.0 for token, text in enumerate(texts) if not text}
+    textless = {token for token, text in enumerate(texts) if not text}
 
-    [answer] = run(engine, [ask(banned=everything, logit_bias=textless, max_tokens=30)])
+    [answer] = run(engine, [ask(banned=everything, max_tokens=30)])
 
-    assert (answer.finished.reason, answer.text) == ("stop", "")
+    assert answer.text == ""
+    assert set(answer.tokens) <= textless
 
 
 def test_logprobs_name_each_token_and_its_alternatives(engine: Engine, run: Run, ask: Ask) -> None:
@@ -435,6 +437,45 @@ def test_a_dead_thread_fails_every_future_and_is_seen(
     with pytest.raises(EngineDead):
         engine.submit(ask(), lambda _: None)
     engine.stop()
+
+
+def test_a_row_that_cannot_be_drawn_fails_alone(
+    loaded: LoadedModel, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [alone] = run(Engine(loaded, slots=1), [ask(seed=3)])
+    engine, texts = Engine(loaded, slots=2), []
+
+    def fail_on_seed_1(logits: Tensor, rows: list[Row], end_ids: frozenset[int]) -> list[Drawn]:
+        if any(row.sampling.seed == 1 for row in rows):
+            raise IndexError("a poisonous row")
+        return draw(logits, rows, end_ids)
+
+    monkeypatch.setattr("worker.engine.running_batch.draw", fail_on_seed_1)
+    poison = engine.submit(ask(seed=1), lambda _: None)
+    sound = engine.submit(ask(seed=3), lambda delta: texts.append(delta.text))
+    engine.start()
+
+    assert isinstance(poison.exception(timeout=WAIT), IndexError)
+    sound.result(timeout=WAIT)
+    engine.stop()
+    assert "".join(texts) == alone.text
+    assert engine.dead is None
+
+
+def test_a_text_with_a_banned_letter_goes_on_without_it(run: Run, engine: Engine, ask: Ask) -> None:
+    answers = run(engine, [ask(seed=seed, banned=(" ", "e"), min_tokens=30, max_tokens=30) for seed in range(8)])
+
+    assert [len(answer.tokens) for answer in answers] == [30] * 8
+    assert not any(letter in answer.text for answer in answers for letter in " e")
+
+
+def test_what_looks_like_a_special_token_is_text(engine: Engine) -> None:
+    text = "before <|endoftext|> after"
+
+    ids = engine.tokenizer.encode(text)
+
+    assert not set(ids) & engine.tokenizer.end_ids
+    assert engine.tokenizer.decode(ids) == text
 
 
 def test_an_error_of_the_shared_step_ends_the_thread(

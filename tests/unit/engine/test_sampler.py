@@ -1,6 +1,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -195,3 +196,30 @@ def test_logits_that_are_not_numbers_give_a_logprob_that_is_not_a_number() -> No
 
     assert math.isnan(broken.logprob)
     assert not math.isnan(sound.logprob)
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"top_p": 1e-50},
+        {"top_p": 1e-300, "min_p": 1.0},
+        {"temperature": 1e-300, "top_p": 0.9},
+        {"temperature": 1e-40, "top_k": 5},
+        {"temperature": 9e-4, "min_p": 0.5},
+    ],
+)
+def test_the_smallest_values_allowed_draw_the_best_token(sampling: dict[str, float]) -> None:
+    logits = logits_of(1)
+
+    [drawn] = draw(logits, [row(**sampling)], END)
+
+    assert drawn.token == int(logits.argmax())
+
+
+def test_tokens_that_are_never_to_be_written_are_not_drawn() -> None:
+    logits = logits_of(1)
+    never = np.array([token for token in range(VOCABULARY) if token != 17])
+
+    [drawn] = draw(logits, [Row(Sampling(seed=5), [1], 1, never=never)], frozenset())
+
+    assert drawn.token == 17

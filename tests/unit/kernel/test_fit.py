@@ -3,7 +3,7 @@
 from typing import Literal
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -20,34 +20,34 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("truncate", [None, "start", "end"])
 @pytest.mark.parametrize("room", [5, 6, 100])
-def test_a_prompt_that_fits_is_left_alone(truncate: Literal["start", "end"] | None, room: int):
+def test_a_prompt_that_fits_is_left_alone(truncate: Literal["start", "end"] | None, room: int) -> None:
     assert fit("Hello", spans, room, truncate) == Fitted("Hello", tokens=5, cut=0)
 
 
 @pytest.mark.parametrize("truncate", [None, "start", "end"])
-def test_an_empty_prompt_fits(truncate: Literal["start", "end"] | None):
+def test_an_empty_prompt_fits(truncate: Literal["start", "end"] | None) -> None:
     assert fit("", spans, 1, truncate) == Fitted("", tokens=0, cut=0)
 
 
-def test_a_prompt_that_may_not_be_cut_is_refused_with_what_is_too_much():
+def test_a_prompt_that_may_not_be_cut_is_refused_with_what_is_too_much() -> None:
     with pytest.raises(DoesNotFit) as refused:
         fit("Hello World", spans, 4, None)
 
     assert (refused.value.tokens, refused.value.excess) == (11, 7)
 
 
-def test_a_multi_byte_prompt_is_counted_in_tokens_not_characters():
+def test_a_multi_byte_prompt_is_counted_in_tokens_not_characters() -> None:
     with pytest.raises(DoesNotFit) as refused:
         fit("äöü", spans, 5, None)
 
     assert (refused.value.tokens, refused.value.excess) == (6, 1)
 
 
-def test_the_start_is_cut_where_the_end_matters():
+def test_the_start_is_cut_where_the_end_matters() -> None:
     assert fit("Hello World", spans, 5, "start") == Fitted("World", tokens=5, cut=6)
 
 
-def test_the_end_is_cut_where_the_start_matters():
+def test_the_end_is_cut_where_the_start_matters() -> None:
     assert fit("Hello World", spans, 5, "end") == Fitted("Hello", tokens=5, cut=6)
 
 
@@ -62,12 +62,14 @@ def test_the_end_is_cut_where_the_start_matters():
         ("ää", 3, "end", "ä"),
     ],
 )
-def test_a_character_is_never_cut_in_two(text: str, room: int, truncate: Literal["start", "end"], kept: str):
+def test_a_character_is_never_cut_in_two(
+    text: str, room: int, truncate: Literal["start", "end"], kept: str
+) -> None:
     assert fit(text, spans, room, truncate).text == kept
 
 
 @pytest.mark.parametrize("truncate", ["start", "end"])
-def test_a_prompt_of_which_no_character_fits_is_refused(truncate: Literal["start", "end"]):
+def test_a_prompt_of_which_no_character_fits_is_refused(truncate: Literal["start", "end"]) -> None:
     with pytest.raises(DoesNotFit) as refused:
         fit("😀", spans, 3, truncate)
 
@@ -75,8 +77,7 @@ def test_a_prompt_of_which_no_character_fits_is_refused(truncate: Literal["start
 
 
 @given(st.text(max_size=60), st.integers(1, 80), SIDES)
-def test_what_is_left_fits_and_is_counted_exactly(text: str, room: int, truncate: Literal["start", "end"]):
-    assume(not text or len(text.encode()) <= room or min(len(text[0].encode()), len(text[-1].encode())) <= room)
+def test_what_is_left_fits_and_is_counted_exactly(text: str, room: int, truncate: Literal["start", "end"]) -> None:
     try:
         fitted = fit(text, spans, room, truncate)
     except DoesNotFit:
@@ -90,7 +91,7 @@ def test_what_is_left_fits_and_is_counted_exactly(text: str, room: int, truncate
 
 
 @given(st.text(st.sampled_from("aäこ😀"), min_size=1, max_size=30), st.integers(4, 80), SIDES)
-def test_no_more_is_cut_than_must_be(text: str, room: int, truncate: Literal["start", "end"]):
+def test_no_more_is_cut_than_must_be(text: str, room: int, truncate: Literal["start", "end"]) -> None:
     fitted = fit(text, spans, room, truncate)
 
     left_out = text[: len(text) - len(fitted.text)] if truncate == "start" else text[len(fitted.text) :]
@@ -99,7 +100,7 @@ def test_no_more_is_cut_than_must_be(text: str, room: int, truncate: Literal["st
         assert fitted.tokens + len(next_one.encode()) > room
 
 
-def test_a_cut_that_tokenises_into_more_is_cut_again():
+def test_a_cut_that_tokenises_into_more_is_cut_again() -> None:
     # Inside the whole, "ab" is one token; cut open, its letters are one each.
     def pairs(text: str) -> list[tuple[int, int]]:
         if len(text) % 2:

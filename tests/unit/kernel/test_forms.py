@@ -21,5 +21,5 @@ from quire.forms import compose
 )
 def test_a_form_is_composed_to_the_letter(
     form: str, title: str | None, theme: str | None, style: str | None, prompt: str
-):
+) -> None:
     assert compose(form, title=title, theme=theme, style=style) == prompt

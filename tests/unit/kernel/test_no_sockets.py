@@ -1,6 +1,7 @@
 """The wall around unit tests, which the other unit tests rely on."""
 
 import socket
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -10,12 +11,12 @@ from sqlalchemy import create_engine
 from tests.unit.conftest import SocketUsedError
 
 
-def test_a_unit_test_cannot_open_a_connection():
+def test_a_unit_test_cannot_open_a_connection() -> None:
     with pytest.raises(SocketUsedError):
         socket.create_connection(("127.0.0.1", 9), timeout=1)
 
 
-def test_a_unit_test_cannot_reach_redis():
+def test_a_unit_test_cannot_reach_redis() -> None:
     with pytest.raises(SocketUsedError):
         Redis().ping()
 
@@ -28,6 +29,6 @@ def test_a_unit_test_cannot_reach_redis():
     ],
     ids=["psycopg", "sqlalchemy"],
 )
-def test_a_unit_test_cannot_reach_postgres(connect):
+def test_a_unit_test_cannot_reach_postgres(connect: Callable[[], object]) -> None:
     with pytest.raises(SocketUsedError):
         connect()

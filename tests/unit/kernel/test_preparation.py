@@ -22,7 +22,7 @@ def changes(text: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("text", ["", "Once upon a time", "  two\tblanks \n\n", "Ünïcode — “quotes” 😀 日本語"])
-def test_a_clean_text_is_left_as_it_is(text: str):
+def test_a_clean_text_is_left_as_it_is(text: str) -> None:
     prepared = prepare(text)
 
     assert (prepared.text, prepared.changes) == (text, ())
@@ -40,13 +40,13 @@ def test_a_clean_text_is_left_as_it_is(text: str):
         ("\u212b", "Å", "normalised", 1),
     ],
 )
-def test_each_kind_of_change_is_made_and_counted(text: str, expected: str, what: str, count: int):
+def test_each_kind_of_change_is_made_and_counted(text: str, expected: str, what: str, count: int) -> None:
     prepared = prepare(text)
 
     assert (prepared.text, prepared.changes) == (expected, (Change(what=what, count=count),))
 
 
-def test_several_kinds_of_change_are_told_apart():
+def test_several_kinds_of_change_are_told_apart() -> None:
     assert changes("e\u0301\r\n\x00\ud800") == {
         "broken_surrogates": 1,
         "line_endings": 1,
@@ -55,14 +55,14 @@ def test_several_kinds_of_change_are_told_apart():
     }
 
 
-def test_letters_that_meet_when_a_control_goes_are_normalised():
+def test_letters_that_meet_when_a_control_goes_are_normalised() -> None:
     assert prepare("e\x00\u0301").text == "é"
 
 
 @given(ANYTHING)
 @example("e\x00\u0301")
 @example("\r\x00\n")
-def test_preparing_twice_changes_nothing_more(text: str):
+def test_preparing_twice_changes_nothing_more(text: str) -> None:
     once = prepare(text)
 
     again = prepare(once.text)
@@ -71,7 +71,7 @@ def test_preparing_twice_changes_nothing_more(text: str):
 
 
 @given(ANYTHING)
-def test_a_prepared_text_can_be_sent_and_is_in_normal_form(text: str):
+def test_a_prepared_text_can_be_sent_and_is_in_normal_form(text: str) -> None:
     prepared = prepare(text).text
 
     assert prepared.encode().decode() == prepared
@@ -79,14 +79,14 @@ def test_a_prepared_text_can_be_sent_and_is_in_normal_form(text: str):
 
 
 @given(ANYTHING)
-def test_a_text_that_differs_says_why(text: str):
+def test_a_text_that_differs_says_why(text: str) -> None:
     prepared = prepare(text)
 
     assert (prepared.text != text) == bool(prepared.changes)
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "Zs"])))
-def test_blanks_and_letters_stay_as_sent(text: str):
+def test_blanks_and_letters_stay_as_sent(text: str) -> None:
     composed = unicodedata.normalize("NFC", text)
 
     assert prepare(composed).text == composed

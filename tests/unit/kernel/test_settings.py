@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 
 import pytest
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("name", NEEDED)
-def test_a_service_does_not_start_without_what_has_no_default(environment: pytest.MonkeyPatch, name: str):
+def test_a_service_does_not_start_without_what_has_no_default(environment: pytest.MonkeyPatch, name: str) -> None:
     environment.delenv(name)
 
     with pytest.raises(ValidationError, match=name.removeprefix("QUIRE_").lower()):
@@ -51,14 +52,14 @@ def test_a_service_does_not_start_without_what_has_no_default(environment: pytes
         ("QUIRE_MODELS", "=folder"),
     ],
 )
-def test_a_value_out_of_range_is_refused_by_name(environment: pytest.MonkeyPatch, name: str, value: str):
+def test_a_value_out_of_range_is_refused_by_name(environment: pytest.MonkeyPatch, name: str, value: str) -> None:
     environment.setenv(name, value)
 
     with pytest.raises(ValidationError, match=name.removeprefix("QUIRE_").lower()):
         Settings()
 
 
-def test_models_are_names_and_sources_the_first_the_default(environment: pytest.MonkeyPatch):
+def test_models_are_names_and_sources_the_first_the_default(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("QUIRE_MODELS", " verse = checkpoints/verse , big=openai-community/gpt2,")
 
     settings = Settings()
@@ -67,20 +68,20 @@ def test_models_are_names_and_sources_the_first_the_default(environment: pytest.
     assert settings.default_model == "verse"
 
 
-def test_a_source_may_contain_an_equals_sign(environment: pytest.MonkeyPatch):
+def test_a_source_may_contain_an_equals_sign(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("QUIRE_MODELS", "verse=folder/a=b")
 
     assert Settings().models == {"verse": "folder/a=b"}
 
 
-def test_a_model_named_twice_is_refused(environment: pytest.MonkeyPatch):
+def test_a_model_named_twice_is_refused(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("QUIRE_MODELS", "verse=one,verse=two")
 
     with pytest.raises(ValidationError, match=r"models\n.*a name stands twice"):
         Settings()
 
 
-def test_a_worker_serves_the_default_model_unless_told_otherwise(environment: pytest.MonkeyPatch):
+def test_a_worker_serves_the_default_model_unless_told_otherwise(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("QUIRE_MODELS", "one=a,two=b")
     assert Settings().served_model == ("one", "a")
 
@@ -89,7 +90,7 @@ def test_a_worker_serves_the_default_model_unless_told_otherwise(environment: py
     assert Settings().served_model == ("two", "b")
 
 
-def test_a_worker_of_an_unknown_model_says_which_there_are(environment: pytest.MonkeyPatch):
+def test_a_worker_of_an_unknown_model_says_which_there_are(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("QUIRE_MODELS", "one=a,two=b")
     environment.setenv("QUIRE_WORKER_MODEL", "three")
 
@@ -101,14 +102,14 @@ def test_a_worker_of_an_unknown_model_says_which_there_are(environment: pytest.M
     "url",
     ["postgres://host/quire", "postgresql://host/quire", "postgresql+psycopg://host/quire"],
 )
-def test_the_usual_spellings_of_a_database_url_name_the_driver(environment: pytest.MonkeyPatch, url: str):
+def test_the_usual_spellings_of_a_database_url_name_the_driver(environment: pytest.MonkeyPatch, url: str) -> None:
     environment.setenv("QUIRE_DATABASE_URL", url)
 
     assert Settings().sqlalchemy_url == "postgresql+psycopg://host/quire"
 
 
 @pytest.mark.parametrize("shown", [repr, str, lambda settings: settings.model_dump_json()])
-def test_secrets_do_not_show(environment: pytest.MonkeyPatch, shown):
+def test_secrets_do_not_show(environment: pytest.MonkeyPatch, shown: Callable[[Settings], str]) -> None:
     environment.setenv("QUIRE_ADMIN_TOKEN", "let-me-in")
 
     text = shown(Settings())
@@ -116,6 +117,6 @@ def test_secrets_do_not_show(environment: pytest.MonkeyPatch, shown):
     assert not any(secret in text for secret in ("let-me-in", "user:secret", "a:key"))
 
 
-def test_settings_do_not_change():
+def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         Settings().slots = 1

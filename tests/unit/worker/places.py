@@ -1,6 +1,7 @@
 """The writer and the runner, each with everything it speaks to."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from uuid import UUID
 
 from quire.jobs import Claimed, Outcome
@@ -8,6 +9,7 @@ from quire.pieces import Entry, Piece
 from quire.store.job import Run
 from quire.testing import RING
 from tests.unit.worker.fakes import FakeClaimer, FakeEngine, FakePostgres, byte_ids
+from tests.waiting import in_background
 from worker.runner import Runner
 from worker.writer import JobLog, Writer
 
@@ -52,7 +54,7 @@ class Shop:
             self.postgres.commit,
             flush_seconds=3600,
             notify=lambda _: None,
-            on_lost=lambda run: self.runner.lose(run),
+            on_lost=self._lose,
         )
         self.runner = Runner(
             engine=engine,
@@ -65,8 +67,15 @@ class Shop:
             on_dead=self._die,
         )
 
+    def _lose(self, run: Run) -> None:  # the writer is made before the runner
+        self.runner.lose(run)
+
     def _die(self) -> None:
         self.died += 1
+
+    def begin(self, job: Claimed) -> Future[None]:
+        """Run one job on a thread of its own."""
+        return in_background(self.runner.serve, job)
 
     def serve(self, job: Claimed) -> Outcome | None:
         """Run one job to its end; returns its outcome as it was committed."""

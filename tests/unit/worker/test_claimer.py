@@ -1,13 +1,13 @@
 """The claimer, one claim at a time."""
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import pytest
 
 from quire.jobs import Claimed
 from tests.unit.worker.fakes import AWAY, claimed
-from tests.waiting import until
+from tests.waiting import in_background, until
 from worker.claimer import Claimer
 
 
@@ -52,28 +52,28 @@ def ask(claimer: Claimer, count: int) -> list[Claimed | None]:
     return [answer.result(timeout=0) for answer in asking]
 
 
-def test_all_that_ask_are_joined_into_one_claim(claimer: Claimer, shelf: Shelf):
+def test_all_that_ask_are_joined_into_one_claim(claimer: Claimer, shelf: Shelf) -> None:
     expected = shelf.jobs[:3]
 
     assert ask(claimer, 3) == expected
     assert shelf.asked == [3]
 
 
-def test_no_more_are_claimed_than_slots_are_free(claimer: Claimer, shelf: Shelf):
+def test_no_more_are_claimed_than_slots_are_free(claimer: Claimer, shelf: Shelf) -> None:
     answers = ask(claimer, 6)
 
     assert shelf.asked == [4]
     assert [answer is not None for answer in answers] == [True] * 4 + [False] * 2
 
 
-def test_whoever_asks_when_no_slot_is_free_gets_nothing(claimer: Claimer, shelf: Shelf):
+def test_whoever_asks_when_no_slot_is_free_gets_nothing(claimer: Claimer, shelf: Shelf) -> None:
     ask(claimer, 4)
 
     assert ask(claimer, 2) == [None, None]
     assert shelf.asked == [4]  # Postgres is not asked for nothing
 
 
-def test_a_released_slot_is_claimed_for_again(claimer: Claimer):
+def test_a_released_slot_is_claimed_for_again(claimer: Claimer) -> None:
     ask(claimer, 4)
 
     claimer.release()
@@ -81,7 +81,7 @@ def test_a_released_slot_is_claimed_for_again(claimer: Claimer):
     assert [answer is not None for answer in ask(claimer, 2)] == [True, False]
 
 
-def test_slots_for_which_there_was_no_job_stay_free(claimer: Claimer, shelf: Shelf):
+def test_slots_for_which_there_was_no_job_stay_free(claimer: Claimer, shelf: Shelf) -> None:
     shelf.jobs = shelf.jobs[:1]
     ask(claimer, 4)
 
@@ -90,13 +90,13 @@ def test_slots_for_which_there_was_no_job_stay_free(claimer: Claimer, shelf: She
     assert shelf.asked == [4, 3]
 
 
-def test_a_claim_that_fails_answers_with_nothing(claimer: Claimer, shelf: Shelf):
+def test_a_claim_that_fails_answers_with_nothing(claimer: Claimer, shelf: Shelf) -> None:
     shelf.fails = 1
 
     assert ask(claimer, 2) == [None, None]
 
 
-def test_a_claim_that_fails_leaves_its_slots_free(claimer: Claimer, shelf: Shelf):
+def test_a_claim_that_fails_leaves_its_slots_free(claimer: Claimer, shelf: Shelf) -> None:
     shelf.fails = 1
     ask(claimer, 4)
 
@@ -105,7 +105,7 @@ def test_a_claim_that_fails_leaves_its_slots_free(claimer: Claimer, shelf: Shelf
 
 def test_an_idle_look_starts_what_it_finds_for_every_free_slot(
     claimer: Claimer, shelf: Shelf, started: list[Claimed]
-):
+) -> None:
     expected = shelf.jobs[1:4]
     ask(claimer, 1)
 
@@ -115,7 +115,7 @@ def test_an_idle_look_starts_what_it_finds_for_every_free_slot(
     assert shelf.asked == [1, 3]
 
 
-def test_an_idle_look_without_a_free_slot_asks_for_nothing(claimer: Claimer, shelf: Shelf):
+def test_an_idle_look_without_a_free_slot_asks_for_nothing(claimer: Claimer, shelf: Shelf) -> None:
     ask(claimer, 4)
 
     claimer.step([])
@@ -123,7 +123,7 @@ def test_an_idle_look_without_a_free_slot_asks_for_nothing(claimer: Claimer, she
     assert shelf.asked == [4]
 
 
-def test_an_idle_look_that_fails_starts_nothing(claimer: Claimer, shelf: Shelf, started: list[Claimed]):
+def test_an_idle_look_that_fails_starts_nothing(claimer: Claimer, shelf: Shelf, started: list[Claimed]) -> None:
     shelf.fails = 1
 
     claimer.step([])
@@ -149,34 +149,35 @@ def running(shelf: Shelf, started: list[Claimed]) -> Callable[..., Claimer]:
         claimer.close()
 
 
-def test_a_slot_that_asks_gets_a_job(running: Callable[..., Claimer], shelf: Shelf):
+def test_a_slot_that_asks_gets_a_job(running: Callable[..., Claimer], shelf: Shelf) -> None:
     first = shelf.jobs[0]
 
-    assert running().next() is first
+    assert in_background(running().next).result(timeout=20) is first
 
 
-def test_a_slot_that_asks_when_there_is_no_job_gets_nothing(running: Callable[..., Claimer], shelf: Shelf):
+def test_a_slot_that_asks_when_there_is_no_job_gets_nothing(running: Callable[..., Claimer], shelf: Shelf) -> None:
     shelf.jobs = []
 
-    assert running().next() is None
+    assert in_background(running().next).result(timeout=20) is None
 
 
-def test_an_idle_claimer_looks_by_itself(running: Callable[..., Claimer], started: list[Claimed]):
+def test_an_idle_claimer_looks_by_itself(running: Callable[..., Claimer], started: list[Claimed]) -> None:
     running(idle_look=0.01)
 
     until(lambda: len(started) == 4)
 
 
-def test_many_slots_at_once_each_get_a_job_of_their_own(running: Callable[..., Claimer]):
+def test_many_slots_at_once_each_get_a_job_of_their_own(running: Callable[..., Claimer]) -> None:
     claimer = running()
 
-    with ThreadPoolExecutor(4) as pool:
-        answers = [answer.result() for answer in [pool.submit(claimer.next) for _ in range(4)]]
+    asked = [in_background(claimer.next) for _ in range(4)]
+
+    answers = [answer.result(timeout=20) for answer in asked]
 
     assert len({answer.id for answer in answers}) == 4
 
 
-def test_a_closed_claimer_claims_no_more(running: Callable[..., Claimer], shelf: Shelf):
+def test_a_closed_claimer_claims_no_more(running: Callable[..., Claimer], shelf: Shelf) -> None:
     claimer = running()
     claimer.close()
 
@@ -184,7 +185,7 @@ def test_a_closed_claimer_claims_no_more(running: Callable[..., Claimer], shelf:
     assert shelf.asked == []
 
 
-def test_closing_twice_is_harmless(running: Callable[..., Claimer]):
+def test_closing_twice_is_harmless(running: Callable[..., Claimer]) -> None:
     claimer = running()
     claimer.close()
 

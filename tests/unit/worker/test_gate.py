@@ -1,22 +1,21 @@
 """The gate: who is inside together with whom."""
 
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import pytest
 
-from tests.waiting import until
+from tests.waiting import in_background, until
 from worker.gate import Gate, GateClosed
 
 
 class Visitor:
     """Someone who enters on a thread of his own, and stays until told to leave."""
 
-    def __init__(self, gate: Gate, pool: ThreadPoolExecutor, *, alone: bool = False) -> None:
+    def __init__(self, gate: Gate, *, alone: bool = False) -> None:
         self.is_inside = threading.Event()
         self._may_leave = threading.Event()
-        self.visit: Future[None] = pool.submit(self._enter, gate, alone)
+        self.visit: Future[None] = in_background(self._enter, gate, alone)
 
     def _enter(self, gate: Gate, alone: bool) -> None:
         with gate.enter(alone=alone):
@@ -33,21 +32,14 @@ def gate() -> Gate:
     return Gate()
 
 
-@pytest.fixture
-def pool(gate: Gate) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(8) as pool:
-        yield pool
-        gate.close()
-
-
-def inside(gate: Gate, pool: ThreadPoolExecutor, *, alone: bool = False) -> Visitor:
-    visitor = Visitor(gate, pool, alone=alone)
+def inside(gate: Gate, *, alone: bool = False) -> Visitor:
+    visitor = Visitor(gate, alone=alone)
     assert visitor.is_inside.wait(20)
     return visitor
 
 
-def waiting_alone(gate: Gate, pool: ThreadPoolExecutor) -> Visitor:
-    visitor = Visitor(gate, pool, alone=True)
+def waiting_alone(gate: Gate) -> Visitor:
+    visitor = Visitor(gate, alone=True)
     until(lambda: gate._waiting_alone == 1)
     return visitor
 
@@ -57,23 +49,23 @@ def may_enter(gate: Gate, *, alone: bool) -> bool:
         return gate._may_enter(alone=alone)
 
 
-def test_many_are_inside_together(gate: Gate, pool: ThreadPoolExecutor):
-    visitors = [inside(gate, pool) for _ in range(3)]
+def test_many_are_inside_together(gate: Gate) -> None:
+    visitors = [inside(gate) for _ in range(3)]
 
     for visitor in visitors:
         visitor.leave()
 
 
-def test_one_alone_does_not_enter_while_another_is_inside(gate: Gate, pool: ThreadPoolExecutor):
-    visitor = inside(gate, pool)
+def test_one_alone_does_not_enter_while_another_is_inside(gate: Gate) -> None:
+    visitor = inside(gate)
 
     assert not may_enter(gate, alone=True)
     visitor.leave()
 
 
-def test_one_alone_enters_when_the_last_has_left(gate: Gate, pool: ThreadPoolExecutor):
-    first, second = inside(gate, pool), inside(gate, pool)
-    alone = waiting_alone(gate, pool)
+def test_one_alone_enters_when_the_last_has_left(gate: Gate) -> None:
+    first, second = inside(gate), inside(gate)
+    alone = waiting_alone(gate)
 
     first.leave()
     assert not alone.is_inside.is_set()
@@ -84,23 +76,23 @@ def test_one_alone_enters_when_the_last_has_left(gate: Gate, pool: ThreadPoolExe
 
 
 @pytest.mark.parametrize("also_alone", [False, True])
-def test_nobody_enters_while_one_is_inside_alone(gate: Gate, pool: ThreadPoolExecutor, also_alone: bool):
-    alone = inside(gate, pool, alone=True)
+def test_nobody_enters_while_one_is_inside_alone(gate: Gate, also_alone: bool) -> None:
+    alone = inside(gate, alone=True)
 
     assert not may_enter(gate, alone=also_alone)
     alone.leave()
 
 
-def test_others_enter_again_when_the_one_alone_has_left(gate: Gate, pool: ThreadPoolExecutor):
-    inside(gate, pool, alone=True).leave()
+def test_others_enter_again_when_the_one_alone_has_left(gate: Gate) -> None:
+    inside(gate, alone=True).leave()
 
-    inside(gate, pool).leave()
+    inside(gate).leave()
 
 
-def test_one_that_waits_to_be_alone_goes_before_those_that_come_later(gate: Gate, pool: ThreadPoolExecutor):
-    first = inside(gate, pool)
-    alone = waiting_alone(gate, pool)
-    later = Visitor(gate, pool)
+def test_one_that_waits_to_be_alone_goes_before_later_comers(gate: Gate) -> None:
+    first = inside(gate)
+    alone = waiting_alone(gate)
+    later = Visitor(gate)
 
     first.leave()
 
@@ -111,7 +103,7 @@ def test_one_that_waits_to_be_alone_goes_before_those_that_come_later(gate: Gate
     later.leave()
 
 
-def test_a_place_is_given_back_when_its_holder_fails(gate: Gate):
+def test_a_place_is_given_back_when_its_holder_fails(gate: Gate) -> None:
     with pytest.raises(ZeroDivisionError), gate.enter(alone=True):
         _ = 1 / 0
 
@@ -119,16 +111,16 @@ def test_a_place_is_given_back_when_its_holder_fails(gate: Gate):
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_a_closed_gate_lets_nobody_in(gate: Gate, alone: bool):
+def test_a_closed_gate_lets_nobody_in(gate: Gate, alone: bool) -> None:
     gate.close()
 
     with pytest.raises(GateClosed), gate.enter(alone=alone):
         pass
 
 
-def test_closing_releases_those_that_wait(gate: Gate, pool: ThreadPoolExecutor):
-    visitor = inside(gate, pool)
-    waiters = [waiting_alone(gate, pool), Visitor(gate, pool)]
+def test_closing_releases_those_that_wait(gate: Gate) -> None:
+    visitor = inside(gate)
+    waiters = [waiting_alone(gate), Visitor(gate)]
 
     gate.close()
 
@@ -138,8 +130,8 @@ def test_closing_releases_those_that_wait(gate: Gate, pool: ThreadPoolExecutor):
     visitor.leave()
 
 
-def test_those_inside_a_closed_gate_may_finish(gate: Gate, pool: ThreadPoolExecutor):
-    visitor = inside(gate, pool)
+def test_those_inside_a_closed_gate_may_finish(gate: Gate) -> None:
+    visitor = inside(gate)
 
     gate.close()
 

@@ -1,6 +1,5 @@
 """The runner: claimed jobs through a fake engine, to what is committed."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ from quire.pieces import Piece
 from quire.spec import Parameters
 from quire.store.job import State
 from tests.unit.worker.fakes import FakeEngine, byte_ids, claimed
+from tests.unit.worker.places import Shop
 from tests.waiting import until
 from worker.engine import EngineDead, Request
 
@@ -22,7 +22,7 @@ def number(request: Request) -> int:
 # ---- succeeding --------------------------------------------------------------------------------------------
 
 
-def test_a_job_succeeds_with_its_text():
+def test_a_job_succeeds_with_its_text() -> None:
     shop, job = Shop(FakeEngine(lambda _: "Hello")), claimed("Once")
 
     outcome = shop.serve(job)
@@ -31,7 +31,7 @@ def test_a_job_succeeds_with_its_text():
     assert shop.pieces(job) == [Piece(0, byte_ids("Hello"), "Hello", "stop")]
 
 
-def test_the_engine_is_given_the_prompt_of_the_job():
+def test_the_engine_is_given_the_prompt_of_the_job() -> None:
     shop = Shop(FakeEngine())
 
     shop.serve(claimed("Twice"))
@@ -39,7 +39,7 @@ def test_the_engine_is_given_the_prompt_of_the_job():
     assert shop.engine.sequences[0].request.prompt == byte_ids("Twice")
 
 
-def test_a_job_of_several_pieces_delivers_each():
+def test_a_job_of_several_pieces_delivers_each() -> None:
     shop = Shop(FakeEngine(lambda request: f"text {number(request)}"))
     job = claimed(parameters=Parameters(n=3))
 
@@ -49,7 +49,7 @@ def test_a_job_of_several_pieces_delivers_each():
     assert outcome.completion_tokens == 18
 
 
-def test_of_several_draws_the_best_are_delivered_in_order():
+def test_of_several_draws_the_best_are_delivered_in_order() -> None:
     scores = {0: -3.0, 1: -1.0, 2: -2.0}
     engine = FakeEngine(lambda request: f"draw {number(request)}", score=lambda request: scores[number(request)])
     shop, job = Shop(engine), claimed(parameters=Parameters(n=2, best_of=3))
@@ -63,20 +63,19 @@ def test_of_several_draws_the_best_are_delivered_in_order():
     assert (outcome.completion_tokens, outcome.work) == (12, 3 * (4 + 6))
 
 
-def test_nothing_of_a_draw_is_written_before_the_best_is_known():
+def test_nothing_of_a_draw_is_written_before_the_best_is_known() -> None:
     shop, job = Shop(FakeEngine(waits=True)), claimed(parameters=Parameters(best_of=2))
 
-    with ThreadPoolExecutor() as pool:
-        serving = pool.submit(shop.runner.serve, job)
-        until(lambda: len(shop.engine.sequences) == 2)
-        shop.engine.write(shop.engine.sequences[0], "Hel")
-        shop.flushed(job)
-        assert shop.pieces(job) == []
-        shop.runner.drain()
-        serving.result(timeout=20)
+    serving = shop.begin(job)
+    until(lambda: len(shop.engine.sequences) == 2)
+    shop.engine.write(shop.engine.sequences[0], "Hel")
+    shop.flushed(job)
+    assert shop.pieces(job) == []
+    shop.runner.drain()
+    serving.result(timeout=20)
 
 
-def test_the_slot_is_given_back_after_each_job():
+def test_the_slot_is_given_back_after_each_job() -> None:
     shop = Shop(FakeEngine())
     shop.claimer.jobs = [claimed(), claimed()]
 
@@ -85,7 +84,7 @@ def test_the_slot_is_given_back_after_each_job():
     assert shop.claimer.released == 3
 
 
-def test_a_slot_without_a_first_job_asks_for_one():
+def test_a_slot_without_a_first_job_asks_for_one() -> None:
     shop, job = Shop(FakeEngine()), claimed()
     shop.claimer.jobs = [job]
 
@@ -97,7 +96,7 @@ def test_a_slot_without_a_first_job_asks_for_one():
 # ---- resuming ----------------------------------------------------------------------------------------------
 
 
-def test_a_resumed_job_goes_on_where_its_log_ends():
+def test_a_resumed_job_goes_on_where_its_log_ends() -> None:
     shop = Shop(FakeEngine(lambda _: "Hello World"))
     job = claimed(log=[Piece(0, byte_ids("Hello"), "Hello")])
 
@@ -109,7 +108,7 @@ def test_a_resumed_job_goes_on_where_its_log_ends():
     assert outcome.completion_tokens == 11
 
 
-def test_pieces_that_were_finished_are_not_run_again():
+def test_pieces_that_were_finished_are_not_run_again() -> None:
     shop = Shop(FakeEngine(lambda _: "new"))
     job = claimed(parameters=Parameters(n=2), log=[Piece(0, byte_ids("old"), "old", "stop")])
 
@@ -119,7 +118,7 @@ def test_pieces_that_were_finished_are_not_run_again():
     assert [piece.text for piece in shop.pieces(job)] == ["old", "new"]
 
 
-def test_a_job_that_was_all_written_before_the_crash_succeeds_without_the_engine():
+def test_a_job_that_was_all_written_before_the_crash_succeeds_without_the_engine() -> None:
     shop, job = Shop(FakeEngine()), claimed(log=[Piece(0, byte_ids("Hello"), "Hello", "stop")])
 
     outcome = shop.serve(job)
@@ -128,7 +127,7 @@ def test_a_job_that_was_all_written_before_the_crash_succeeds_without_the_engine
     assert shop.engine.sequences == []
 
 
-def test_the_best_that_was_chosen_before_the_crash_stays():
+def test_the_best_that_was_chosen_before_the_crash_stays() -> None:
     # Its pieces carry their ranks, not their draws: running the other draws would write into them.
     shop = Shop(FakeEngine(lambda _: "another"))
     job = claimed(parameters=Parameters(best_of=3), log=[Piece(0, byte_ids("chosen"), "chosen", "stop")])
@@ -139,7 +138,7 @@ def test_the_best_that_was_chosen_before_the_crash_stays():
     assert (outcome.state, outcome.completion_tokens) == (State.SUCCEEDED, 6)
 
 
-def test_the_best_are_written_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch):
+def test_the_best_are_written_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     shop, job = Shop(FakeEngine()), claimed(parameters=Parameters(n=2, best_of=3))
     log, batches = shop.writer.open(job), []
     monkeypatch.setattr(log, "add", lambda *entries: batches.append(entries))
@@ -152,7 +151,7 @@ def test_the_best_are_written_together_or_not_at_all(monkeypatch: pytest.MonkeyP
 # ---- failing -----------------------------------------------------------------------------------------------
 
 
-def test_a_job_on_which_the_engine_fails_says_so_in_our_words():
+def test_a_job_on_which_the_engine_fails_says_so_in_our_words() -> None:
     shop, job = Shop(FakeEngine(lambda _: RuntimeError("secret detail"))), claimed()
 
     outcome = shop.serve(job)
@@ -161,21 +160,20 @@ def test_a_job_on_which_the_engine_fails_says_so_in_our_words():
     assert "secret detail" not in outcome.error["message"]
 
 
-def test_a_failed_job_keeps_and_is_billed_what_it_has_written():
+def test_a_failed_job_keeps_and_is_billed_what_it_has_written() -> None:
     shop, job = Shop(FakeEngine(lambda _: RuntimeError(), waits=True)), claimed("Once")
 
-    with ThreadPoolExecutor() as pool:
-        serving = pool.submit(shop.runner.serve, job)
-        until(lambda: shop.engine.sequences)
-        shop.engine.write(shop.engine.sequences[0], "Hel")
-        shop.engine.finish(shop.engine.sequences[0])
-        serving.result(timeout=20)
+    serving = shop.begin(job)
+    until(lambda: shop.engine.sequences)
+    shop.engine.write(shop.engine.sequences[0], "Hel")
+    shop.engine.finish(shop.engine.sequences[0])
+    serving.result(timeout=20)
 
     assert replace(shop.flushed(job), error=None) == Outcome(State.FAILED, work=4 + 3, completion_tokens=3)
     assert [piece.text for piece in shop.pieces(job)] == ["Hel"]
 
 
-def test_a_failed_job_does_not_end_the_slot():
+def test_a_failed_job_does_not_end_the_slot() -> None:
     shop, next_one = Shop(FakeEngine(lambda _: RuntimeError())), claimed()
     shop.claimer.jobs = [next_one]
 
@@ -185,7 +183,7 @@ def test_a_failed_job_does_not_end_the_slot():
     assert shop.claimer.released == 2
 
 
-def test_a_job_whose_body_was_changed_fails():
+def test_a_job_whose_body_was_changed_fails() -> None:
     shop, job = Shop(FakeEngine()), claimed()
 
     outcome = shop.serve(replace(job, body=b"x" * 60))
@@ -193,7 +191,7 @@ def test_a_job_whose_body_was_changed_fails():
     assert (outcome.state, outcome.error["code"]) == (State.FAILED, "undecryptable")
 
 
-def test_a_job_whose_master_key_is_missing_fails():
+def test_a_job_whose_master_key_is_missing_fails() -> None:
     shop, job = Shop(FakeEngine()), claimed()
     other = KeyRing.parse(new_master_key("other")).new_data_key(job.tenant_id)
 
@@ -202,7 +200,7 @@ def test_a_job_whose_master_key_is_missing_fails():
     assert (outcome.state, outcome.error["code"]) == (State.FAILED, "undecryptable")
 
 
-def test_when_the_engine_is_dead_the_worker_ends_and_its_jobs_are_left_to_the_reaper():
+def test_when_the_engine_is_dead_the_worker_ends_and_its_jobs_are_left_to_the_reaper() -> None:
     shop, job = Shop(FakeEngine(lambda _: EngineDead())), claimed()
 
     outcome = shop.serve(job)

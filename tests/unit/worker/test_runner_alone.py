@@ -1,7 +1,5 @@
 """A job on its last attempt has the engine to itself."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from quire.jobs import Outcome
@@ -14,7 +12,7 @@ LAST = 2  # attempts that were counted, of three
 
 
 @pytest.mark.parametrize(("attempts", "alone"), [(0, False), (1, False), (2, True), (3, True)])
-def test_only_a_job_on_its_last_attempt_is_marked(attempts: int, alone: bool):
+def test_only_a_job_on_its_last_attempt_is_marked(attempts: int, alone: bool) -> None:
     shop, job = Shop(FakeEngine()), claimed(attempts=attempts)
 
     outcome = shop.serve(job)
@@ -23,7 +21,7 @@ def test_only_a_job_on_its_last_attempt_is_marked(attempts: int, alone: bool):
     assert outcome.state == State.SUCCEEDED
 
 
-def test_a_job_that_cannot_be_marked_is_not_run():
+def test_a_job_that_cannot_be_marked_is_not_run() -> None:
     # Somebody else's by now, or Postgres is away: run unmarked, its crash would not count.
     shop, job = Shop(FakeEngine(), mark_alone=lambda _: False), claimed(attempts=LAST)
 
@@ -33,74 +31,70 @@ def test_a_job_that_cannot_be_marked_is_not_run():
     assert shop.engine.sequences == []
 
 
-def test_it_waits_for_the_others_to_end():
+def test_it_waits_for_the_others_to_end() -> None:
     shop = Shop(FakeEngine(waits=True))
     other, last = claimed(), claimed(attempts=LAST)
 
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(shop.runner.serve, other)
-        until(lambda: len(shop.engine.sequences) == 1)
-        second = pool.submit(shop.runner.serve, last)
-        until(lambda: shop.runner._gate._waiting_alone)
-        assert len(shop.engine.sequences) == 1
-        shop.engine.finish(shop.engine.sequences[0])
-        first.result(timeout=20)
-        until(lambda: len(shop.engine.sequences) == 2)
-        shop.engine.finish(shop.engine.sequences[1])
-        second.result(timeout=20)
+    first = shop.begin(other)
+    until(lambda: len(shop.engine.sequences) == 1)
+    second = shop.begin(last)
+    until(lambda: shop.runner._gate._waiting_alone)
+    assert len(shop.engine.sequences) == 1
+    shop.engine.finish(shop.engine.sequences[0])
+    first.result(timeout=20)
+    until(lambda: len(shop.engine.sequences) == 2)
+    shop.engine.finish(shop.engine.sequences[1])
+    second.result(timeout=20)
 
     assert shop.flushed(last).state == State.SUCCEEDED
 
 
-def test_others_wait_for_it_to_end():
+def test_others_wait_for_it_to_end() -> None:
     shop = Shop(FakeEngine(waits=True))
     last, other = claimed("alone", attempts=LAST), claimed("other")
 
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(shop.runner.serve, last)
-        until(lambda: len(shop.engine.sequences) == 1)
-        second = pool.submit(shop.runner.serve, other)
-        until(lambda: len(shop.runner._running) == 2)
-        assert len(shop.engine.sequences) == 1
-        shop.engine.finish(shop.engine.sequences[0])
-        first.result(timeout=20)
-        until(lambda: len(shop.engine.sequences) == 2)
-        shop.engine.finish(shop.engine.sequences[1])
-        second.result(timeout=20)
+    first = shop.begin(last)
+    until(lambda: len(shop.engine.sequences) == 1)
+    second = shop.begin(other)
+    until(lambda: len(shop.runner._running) == 2)
+    assert len(shop.engine.sequences) == 1
+    shop.engine.finish(shop.engine.sequences[0])
+    first.result(timeout=20)
+    until(lambda: len(shop.engine.sequences) == 2)
+    shop.engine.finish(shop.engine.sequences[1])
+    second.result(timeout=20)
 
     assert shop.flushed(other).state == State.SUCCEEDED
 
 
-def test_a_job_that_was_cancelled_while_it_waited_is_not_run():
+def test_a_job_that_was_cancelled_while_it_waited_is_not_run() -> None:
     shop = Shop(FakeEngine(waits=True))
     last, waiting = claimed(attempts=LAST), claimed()
     shop.postgres.lost.add(waiting.run)
 
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(shop.runner.serve, last)
-        until(lambda: len(shop.engine.sequences) == 1)
-        second = pool.submit(shop.runner.serve, waiting)
-        until(lambda: len(shop.runner._running) == 2)
-        shop.writer.flush(everything=True)  # which tells that it was lost
-        shop.engine.finish(shop.engine.sequences[0])
-        first.result(timeout=20)
-        second.result(timeout=20)
+    first = shop.begin(last)
+    until(lambda: len(shop.engine.sequences) == 1)
+    second = shop.begin(waiting)
+    until(lambda: len(shop.runner._running) == 2)
+    shop.writer.flush(everything=True)  # which tells that it was lost
+    shop.engine.finish(shop.engine.sequences[0])
+    first.result(timeout=20)
+    second.result(timeout=20)
 
     assert len(shop.engine.sequences) == 1
 
 
-def test_a_job_that_waits_to_be_alone_goes_back_when_the_worker_drains():
+def test_a_job_that_waits_to_be_alone_goes_back_when_the_worker_drains() -> None:
     shop = Shop(FakeEngine(waits=True))
     other, last = claimed(), claimed(attempts=LAST)
 
-    with ThreadPoolExecutor() as pool:
-        first = pool.submit(shop.runner.serve, other)
-        until(lambda: len(shop.engine.sequences) == 1)
-        second = pool.submit(shop.runner.serve, last)
-        until(lambda: shop.runner._gate._waiting_alone)
-        shop.runner.drain()
-        first.result(timeout=20)
-        second.result(timeout=20)
+    first = shop.begin(other)
+    until(lambda: len(shop.engine.sequences) == 1)
+    second = shop.begin(last)
+    until(lambda: shop.runner._gate._waiting_alone)
+    shop.runner.drain()
+    first.result(timeout=20)
+    second.result(timeout=20)
 
     assert shop.flushed(last) == Outcome(State.QUEUED, work=0)
     assert shop.marked == []

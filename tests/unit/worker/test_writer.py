@@ -3,8 +3,10 @@
 import pytest
 
 from quire.jobs import Outcome
+from quire.pieces import Piece
 from quire.store.job import State
-from tests.unit.worker.fakes import claimed
+from tests.unit.worker.fakes import byte_ids, claimed
+from tests.unit.worker.places import Desk, add
 
 DONE = Outcome(State.SUCCEEDED, work=9)
 
@@ -17,7 +19,7 @@ def desk() -> Desk:
 # ---- batching ----------------------------------------------------------------------------------------------
 
 
-def test_all_running_jobs_are_written_in_one_commit(desk: Desk):
+def test_all_running_jobs_are_written_in_one_commit(desk: Desk) -> None:
     jobs = [claimed() for _ in range(3)]
     for number, job in enumerate(jobs):
         add(desk.open(job), f"text {number}")
@@ -28,7 +30,7 @@ def test_all_running_jobs_are_written_in_one_commit(desk: Desk):
     assert [desk.postgres.text(job) for job in jobs] == ["text 0", "text 1", "text 2"]
 
 
-def test_what_came_between_two_flushes_is_one_row(desk: Desk):
+def test_what_came_between_two_flushes_is_one_row(desk: Desk) -> None:
     job = claimed()
     log = desk.open(job)
     for letter in "Once":
@@ -39,7 +41,7 @@ def test_what_came_between_two_flushes_is_one_row(desk: Desk):
     assert len(desk.postgres.log(job)) == 1
 
 
-def test_each_flush_continues_where_the_last_one_ended(desk: Desk):
+def test_each_flush_continues_where_the_last_one_ended(desk: Desk) -> None:
     job = claimed()
     log = desk.open(job)
     for text in ("Once ", "upon", " a time"):
@@ -50,7 +52,7 @@ def test_each_flush_continues_where_the_last_one_ended(desk: Desk):
     assert desk.postgres.text(job) == "Once upon a time"
 
 
-def test_nothing_is_committed_twice(desk: Desk):
+def test_nothing_is_committed_twice(desk: Desk) -> None:
     job = claimed()
     add(desk.open(job), "Once")
     desk.flush()
@@ -60,7 +62,7 @@ def test_nothing_is_committed_twice(desk: Desk):
     assert [len(report.rows) for reports in desk.postgres.commits for report in reports] == [1, 0]
 
 
-def test_jobs_without_news_are_asked_about(desk: Desk):
+def test_jobs_without_news_are_asked_about(desk: Desk) -> None:
     desk.open(claimed())
 
     desk.flush()
@@ -68,13 +70,13 @@ def test_jobs_without_news_are_asked_about(desk: Desk):
     assert len(desk.postgres.commits[0]) == 1
 
 
-def test_a_writer_with_nothing_to_say_does_not_speak(desk: Desk):
+def test_a_writer_with_nothing_to_say_does_not_speak(desk: Desk) -> None:
     desk.flush()
 
     assert desk.postgres.commits == []
 
 
-def test_only_jobs_with_news_are_told_of(desk: Desk):
+def test_only_jobs_with_news_are_told_of(desk: Desk) -> None:
     silent, talking = claimed(), claimed()
     desk.open(silent)
     add(desk.open(talking), "Once")
@@ -87,7 +89,7 @@ def test_only_jobs_with_news_are_told_of(desk: Desk):
 # ---- outcomes ----------------------------------------------------------------------------------------------
 
 
-def test_an_outcome_goes_with_the_text_before_it(desk: Desk):
+def test_an_outcome_goes_with_the_text_before_it(desk: Desk) -> None:
     job = claimed()
     log = desk.open(job)
     add(log, "Once")
@@ -99,7 +101,7 @@ def test_an_outcome_goes_with_the_text_before_it(desk: Desk):
     assert (len(report.rows), report.outcome) == (1, DONE)
 
 
-def test_a_job_that_has_ended_does_not_wait_for_the_others(desk: Desk):
+def test_a_job_that_has_ended_does_not_wait_for_the_others(desk: Desk) -> None:
     ended, running = claimed(), claimed()
     add(desk.open(running), "Once")
 
@@ -109,7 +111,7 @@ def test_a_job_that_has_ended_does_not_wait_for_the_others(desk: Desk):
     assert [report.job_id for report in desk.postgres.commits[0]] == [ended.id]
 
 
-def test_a_job_that_has_ended_is_forgotten(desk: Desk):
+def test_a_job_that_has_ended_is_forgotten(desk: Desk) -> None:
     job = claimed()
     desk.writer.finish(desk.open(job), DONE)
 
@@ -118,7 +120,7 @@ def test_a_job_that_has_ended_is_forgotten(desk: Desk):
     assert desk.writer.runs() == set()
 
 
-def test_a_running_job_is_remembered(desk: Desk):
+def test_a_running_job_is_remembered(desk: Desk) -> None:
     job = claimed()
     desk.open(job)
 
@@ -127,7 +129,7 @@ def test_a_running_job_is_remembered(desk: Desk):
     assert desk.writer.runs() == {job.run}
 
 
-def test_a_run_that_is_opened_twice_is_written_by_one_log(desk: Desk):
+def test_a_run_that_is_opened_twice_is_written_by_one_log(desk: Desk) -> None:
     job = claimed()
 
     assert desk.writer.open(job) is desk.writer.open(job)
@@ -136,7 +138,7 @@ def test_a_run_that_is_opened_twice_is_written_by_one_log(desk: Desk):
 # ---- lost jobs ---------------------------------------------------------------------------------------------
 
 
-def test_a_lost_job_is_dropped_and_told_of(desk: Desk):
+def test_a_lost_job_is_dropped_and_told_of(desk: Desk) -> None:
     job = claimed()
     add(desk.open(job), "Once")
     desk.postgres.lost.add(job.run)
@@ -147,7 +149,7 @@ def test_a_lost_job_is_dropped_and_told_of(desk: Desk):
     assert desk.writer.runs() == set()
 
 
-def test_a_lost_job_does_not_take_others_along(desk: Desk):
+def test_a_lost_job_does_not_take_others_along(desk: Desk) -> None:
     lost, kept = claimed(), claimed()
     add(desk.open(lost), "Once")
     add(desk.open(kept), "upon")
@@ -158,7 +160,7 @@ def test_a_lost_job_does_not_take_others_along(desk: Desk):
     assert desk.postgres.text(kept) == "upon"
 
 
-def test_an_old_run_does_not_take_the_new_run_of_its_job_along(desk: Desk):
+def test_an_old_run_does_not_take_the_new_run_of_its_job_along(desk: Desk) -> None:
     # The worker lost its lease and claimed the same job again, before it noticed.
     old = claimed(fence=1)
     new = claimed(id=old.id, fence=3)
@@ -171,3 +173,15 @@ def test_an_old_run_does_not_take_the_new_run_of_its_job_along(desk: Desk):
     assert desk.lost == [old.run]
     assert desk.writer.runs() == {new.run}
     assert desk.postgres.text(new) == "Right"
+
+
+def test_a_resumed_log_goes_on_where_it_ended(desk: Desk) -> None:
+    job = claimed(log=[Piece(0, byte_ids("Once "), "Once ")])
+    log = desk.open(job)
+    assert log.tokens == 5
+
+    add(log, "upon")
+    desk.flush()
+
+    assert [chunk.offset for chunk in desk.postgres.log(job)] == [5]
+    assert desk.postgres.text(job) == "Once upon"

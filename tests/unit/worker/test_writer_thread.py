@@ -16,7 +16,7 @@ def desk() -> Desk:
     return Desk()
 
 
-def test_an_outcome_is_written_without_waiting_for_the_next_flush(desk: Desk):
+def test_an_outcome_is_written_without_waiting_for_the_next_flush(desk: Desk) -> None:
     job = claimed()
     desk.writer.start()
 
@@ -26,7 +26,7 @@ def test_an_outcome_is_written_without_waiting_for_the_next_flush(desk: Desk):
     desk.writer.close(timeout=10)
 
 
-def test_running_text_is_written_every_so_often():
+def test_running_text_is_written_every_so_often() -> None:
     desk = Desk(flush_seconds=0.01)
     job = claimed()
     log = desk.open(job)
@@ -39,7 +39,7 @@ def test_running_text_is_written_every_so_often():
     desk.writer.close(timeout=10)
 
 
-def test_closing_waits_for_the_outcomes_of_runs_that_are_being_stopped(desk: Desk):
+def test_closing_waits_for_the_outcomes_of_runs_that_are_being_stopped(desk: Desk) -> None:
     job = claimed()
     log = desk.open(job)
     add(log, "Once")
@@ -55,7 +55,7 @@ def test_closing_waits_for_the_outcomes_of_runs_that_are_being_stopped(desk: Des
     assert not desk.writer._thread.is_alive()
 
 
-def test_closing_does_not_wait_for_ever(desk: Desk):
+def test_closing_does_not_wait_for_ever(desk: Desk) -> None:
     desk.open(claimed())
     desk.writer.start()
 
@@ -69,7 +69,7 @@ def test_closing_does_not_wait_for_ever(desk: Desk):
     desk.writer._thread.join(timeout=10)
 
 
-def test_the_thread_survives_an_outage(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+def test_the_thread_survives_an_outage(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.writer.RETRY_SECONDS", 0.001)
     job = claimed()
     desk.postgres.before = [AWAY, AWAY]

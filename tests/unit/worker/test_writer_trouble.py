@@ -26,7 +26,7 @@ TROUBLE = [
 
 
 @pytest.mark.parametrize("error", TROUBLE, ids=lambda error: type(error).__name__)
-def test_what_could_not_be_written_is_kept(desk: Desk, error: Exception):
+def test_what_could_not_be_written_is_kept(desk: Desk, error: Exception) -> None:
     job = claimed()
     add(desk.open(job), "Once")
     desk.postgres.before = [error]
@@ -38,7 +38,7 @@ def test_what_could_not_be_written_is_kept(desk: Desk, error: Exception):
     assert desk.postgres.text(job) == "Once"
 
 
-def test_while_postgres_is_away_text_gathers_in_order(desk: Desk):
+def test_while_postgres_is_away_text_gathers_in_order(desk: Desk) -> None:
     job = claimed()
     log = desk.open(job)
     desk.postgres.before = [AWAY] * 3
@@ -54,7 +54,7 @@ def test_while_postgres_is_away_text_gathers_in_order(desk: Desk):
     assert desk.postgres.text(job) == "abcd"
 
 
-def test_a_commit_whose_answer_was_lost_is_not_written_twice(desk: Desk):
+def test_a_commit_whose_answer_was_lost_is_not_written_twice(desk: Desk) -> None:
     job = claimed()
     log = desk.open(job)
     add(log, "Once ")
@@ -69,7 +69,7 @@ def test_a_commit_whose_answer_was_lost_is_not_written_twice(desk: Desk):
     assert desk.postgres.text(job) == "Once upon"
 
 
-def test_an_outcome_waits_for_the_text_that_came_after_a_lost_answer(desk: Desk):
+def test_an_outcome_waits_for_the_text_that_came_after_a_lost_answer(desk: Desk) -> None:
     job = claimed()
     log = desk.open(job)
     add(log, "Once ")
@@ -87,7 +87,7 @@ def test_an_outcome_waits_for_the_text_that_came_after_a_lost_answer(desk: Desk)
     assert desk.postgres.text(job) == "Once upon"
 
 
-def test_an_outcome_that_could_not_be_written_is_kept(desk: Desk):
+def test_an_outcome_that_could_not_be_written_is_kept(desk: Desk) -> None:
     job = claimed()
     desk.writer.finish(desk.open(job), DONE)
     desk.postgres.before = [AWAY]
@@ -99,7 +99,7 @@ def test_an_outcome_that_could_not_be_written_is_kept(desk: Desk):
     assert desk.postgres.outcomes == {job.run: DONE}
 
 
-def test_a_report_that_postgres_refuses_fails_alone(desk: Desk):
+def test_a_report_that_postgres_refuses_fails_alone(desk: Desk) -> None:
     bad, good = claimed(), claimed()
     add(desk.open(bad), "Once")
     add(desk.open(good), "upon")
@@ -111,7 +111,7 @@ def test_a_report_that_postgres_refuses_fails_alone(desk: Desk):
     assert desk.writer.runs() == {good.run}
 
 
-def test_a_job_whose_text_is_refused_ends_as_failed(desk: Desk):
+def test_a_job_whose_text_is_refused_ends_as_failed(desk: Desk) -> None:
     # It would otherwise run for ever on a worker that has forgotten it.
     bad = claimed("Once")
     log = desk.open(bad)

@@ -1,0 +1,32 @@
+"""The one door through which jobs move. Each function is one transition, inside the caller's transaction.
+
+    queued -> running -> succeeded | failed | cancelled | expired,  and  running -> queued
+
+Three things hold everywhere. A transition locks its jobs first, in the order of their ids, then their lanes, in
+key order. What a worker says is fenced: it counts only while the job is running under the fence that the worker
+claimed. A terminal state never changes.
+
+Who knocks: the API (`submitting`), a worker (`working`), a scheduler (`keeping`). Their steps end in `steps`.
+"""
+
+from quire.jobs.keeping import expire_overdue, release_due, requeue_orphans
+from quire.jobs.submitting import Once, Submission, cancel, delete, made_before, submit
+from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
+
+__all__ = [
+    "Claimed",
+    "Once",
+    "Outcome",
+    "Report",
+    "Submission",
+    "cancel",
+    "claim",
+    "commit",
+    "delete",
+    "expire_overdue",
+    "made_before",
+    "put_back_unknown",
+    "release_due",
+    "requeue_orphans",
+    "submit",
+]

@@ -1,0 +1,58 @@
+"""What a scheduler does with jobs: release, expire, and put back."""
+
+from sqlalchemy.orm import Session
+
+from quire import fairness
+from quire.jobs.steps import Step, end_by_decree, take
+from quire.store import chunk as chunks
+from quire.store import job_steps
+from quire.store import lane as lanes
+from quire.store.job import Hold, State
+from quire.store.job_steps import Move
+from quire.store.lane import LaneKey
+
+BATCH = 500  # jobs that one transaction moves at most
+
+
+def release_due(session: Session) -> int:
+    """Make jobs runnable whose `not_before` has come."""
+    due = job_steps.lock_due(session, BATCH)
+    for job in due:
+        job.hold = Hold.NONE
+    session.flush()
+    lanes.wake(session, [LaneKey(job.model, job.tenant_id) for job in due])
+    return len(due)
+
+
+def expire_overdue(session: Session) -> int:
+    """End jobs whose deadline has passed, queued or running."""
+    overdue = job_steps.lock_overdue(session, BATCH)
+    end_by_decree(session, overdue, State.EXPIRED)
+    return len(overdue)
+
+
+def requeue_orphans(session: Session, max_attempts: int) -> int:
+    """Put back running jobs whose worker is gone, each with one more attempt counted.
+
+    A job on its last attempt runs alone in its engine, and only one that was alone when its worker died is
+    given up: a job that kills its worker must not take its neighbours along.
+    """
+    orphans = job_steps.lock_orphans(session, BATCH)
+    ends = chunks.ends(session, [job.id for job in orphans])
+    steps = []
+    for job in orphans:
+        logged = ends[job.id].offset
+        work = fairness.work_of_claim(job.prompt_tokens, logged)
+        if job.alone and job.attempts + 1 >= max_attempts:
+            error = {
+                "code": "worker_lost",
+                "message": f"Its worker died {max_attempts} times, last with it alone.",
+            }
+            move = Move(job.id, State.FAILED, completion_tokens=logged, error=error, new_fence=True, attempt=True)
+        else:
+            # A neighbour's crash must not use up the last attempt: it waits there until it runs alone.
+            counts = job.attempts + 1 < max_attempts
+            move = Move(job.id, State.QUEUED, new_fence=True, attempt=counts)
+        steps.append(Step(move, work=work))
+    take(session, steps)
+    return len(orphans)

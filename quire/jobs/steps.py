@@ -1,0 +1,57 @@
+"""How every step out of a live state ends: moved, settled, its lane corrected."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from quire import fairness
+from quire.store import Job, job_steps, ledger
+from quire.store import chunk as chunks
+from quire.store import lane as lanes
+from quire.store.job import State
+from quire.store.job_steps import Move
+from quire.store.lane import Change, LaneKey
+
+
+@dataclass(frozen=True)
+class Step:
+    """A move, and the work of the claim that it ends; None if the job was not running."""
+
+    move: Move
+    work: int | None
+
+
+def end_by_decree(session: Session, doomed: Sequence[Job], state: State) -> None:
+    """End locked jobs whatever they do, with the text that is committed by now."""
+    ends = chunks.ends(session, [job.id for job in doomed])
+    steps = []
+    for job in doomed:
+        logged = ends[job.id].offset
+        running = job.state == State.RUNNING
+        work = fairness.work_of_claim(job.prompt_tokens, logged) if running else None
+        steps.append(Step(Move(job.id, state, completion_tokens=logged, new_fence=True), work=work))
+    take(session, steps)
+    for job in doomed:
+        session.refresh(job)
+
+
+def take(session: Session, steps: Sequence[Step]) -> None:
+    """Move locked jobs, settle the terminal ones, correct their lanes, and wake those put back."""
+    if not steps:
+        return
+    by_id = {step.move.id: step for step in steps}
+    moved = [(row, by_id[row.id]) for row in job_steps.move(session, [step.move for step in steps])]
+    ledger.settle(session, [
+        (row.id, row.prompt_tokens if row.started_at else 0, step.move.completion_tokens)
+        for row, step in moved
+        if step.move.state.is_terminal
+    ])  # fmt: skip
+    lanes.adjust(session, [
+        (LaneKey(row.model, row.tenant_id), Change(-1, step.work - row.charged))
+        for row, step in moved
+        if step.work is not None
+    ])  # fmt: skip
+    lanes.wake(
+        session, [LaneKey(row.model, row.tenant_id) for row, step in moved if not step.move.state.is_terminal]
+    )

@@ -1,0 +1,123 @@
+"""What a worker does with jobs: claim them, and say what became of them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from quire.crypto import WrappedKey
+from quire.jobs.steps import Step, take
+from quire.store import Chunk, job_steps
+from quire.store import chunk as chunks
+from quire.store import lane as lanes
+from quire.store.job import Run, State
+from quire.store.job_steps import Move
+from quire.store.lane import Change, LaneKey
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that now runs on the worker that claimed it."""
+
+    id: UUID
+    tenant_id: UUID
+    fence: int
+    attempts: int
+    seed: int
+    body: bytes
+    prompt_tokens: int
+    wrapped_key: WrappedKey
+    log: Sequence[Chunk]  # what earlier claims have written
+
+    @property
+    def run(self) -> Run:
+        return Run(self.id, self.fence)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a worker's run of a job ended."""
+
+    state: State  # succeeded, failed, or queued: put back unfinished, by a drain
+    work: int  # tokens prefilled and decoded by this claim
+    completion_tokens: int = 0  # delivered
+    error: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a worker says of one job: rows for its log, and its outcome if it has ended."""
+
+    job_id: UUID
+    fence: int
+    rows: Sequence[dict[str, object]] = ()
+    outcome: Outcome | None = None
+
+    @property
+    def run(self) -> Run:
+        return Run(self.job_id, self.fence)
+
+
+def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None, k: int) -> list[Claimed]:
+    """Move the k fairest runnable jobs of a model to a worker, if its lease is alive."""
+    lanes.serialise_claims(session, model)
+    if not lanes.hold_lease(session, worker_id):
+        return []
+    won: list[Any] = []
+    seen: dict[UUID, bool] = {}  # each lane looked at, and whether it had a runnable job
+    while len(won) < k:
+        answer = lanes.pick(session, model, worker_id, numerics, k - len(won), list(seen))
+        if not answer:
+            break
+        won += [row for row in answer if row.id is not None]
+        seen |= {row.lane: row.backlogged for row in answer}
+    if won:
+        lanes.advance(session, model, max(row.start for row in won))
+        lanes.adjust(session, [(LaneKey(model, row.lane), Change(1, row.estimate)) for row in won])
+    # Last, because it takes stronger locks out of order; it skips what it cannot lock at once.
+    lanes.clear(session, model, [lane for lane, backlogged in seen.items() if not backlogged])
+    logs = chunks.of_jobs(session, [row.id for row in won])
+    return [
+        Claimed(
+            id=row.id,
+            tenant_id=row.lane,
+            fence=row.fence,
+            attempts=row.attempts,
+            seed=row.seed,
+            body=row.body,
+            prompt_tokens=row.prompt_tokens,
+            wrapped_key=WrappedKey(row.master_key, row.data_key),
+            log=logs[row.id],
+        )
+        for row in won
+    ]
+
+
+def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
+    """Write what a worker says of its jobs: text first, then outcomes, settlements and lanes.
+
+    A worker that does not know whether its last report was written sends the same again.
+    Returns the runs that are no longer this worker's, of which nothing was written.
+    """
+    runs = [report.run for report in reports]
+    mine = job_steps.lock_fenced(session, runs)
+    valid = [report for report in reports if report.run in mine]
+    chunks.append(session, [row for report in valid for row in report.rows])
+    take(session, [
+        Step(
+            Move(report.job_id, ended.state, completion_tokens=ended.completion_tokens, error=ended.error),
+            work=ended.work,
+        )
+        for report in valid
+        if (ended := report.outcome)
+    ])  # fmt: skip
+    return set(runs) - mine
+
+
+def put_back_unknown(session: Session, worker_id: UUID, known: Collection[Run]) -> int:
+    """Put back what runs on a worker without its knowledge: a claim whose answer was lost on the way."""
+    unknown = [job for job in job_steps.lock_of_worker(session, worker_id) if Run(job.id, job.fence) not in known]
+    take(session, [Step(Move(job.id, State.QUEUED, new_fence=True), work=0) for job in unknown])
+    return len(unknown)

@@ -1,0 +1,93 @@
+"""What is counted for users and for the scheduler: positions in a lane, runnable jobs, free slots."""
+
+import pytest
+from sqlalchemy import text
+
+from quire.store import Job, job_counts
+from quire.store import model as models
+from quire.testing import MODEL, Place
+from tests.integration import steps
+
+
+def position(place: Place, job: Job, **limits: int) -> int:
+    with place.database.tenant(job.tenant_id) as session:
+        return job_counts.position(session, job, **limits)
+
+
+def free_slots(place: Place) -> dict[str, int]:
+    with place.database.service() as session:
+        return job_counts.free_slots_by_model(session)
+
+
+def test_the_next_job_of_a_lane_is_first(place: Place) -> None:
+    first, second = steps.queued(place), steps.queued(place)
+
+    assert (position(place, first), position(place, second)) == (1, 2)
+
+
+def test_a_job_of_higher_priority_stands_before(place: Place) -> None:
+    waiting = steps.queued(place)
+    steps.queued(place, priority=1)
+    steps.queued(place, priority=-1)
+
+    assert position(place, waiting) == 2
+
+
+def test_a_job_that_was_claimed_stands_before_nobody(place: Place) -> None:
+    steps.queued(place)
+    waiting = steps.queued(place)
+
+    steps.claim(place, steps.worker(place))
+
+    assert position(place, waiting) == 1
+
+
+def test_the_jobs_of_other_tenants_do_not_count(place: Place) -> None:
+    steps.many_queued(place, 3, steps.tenant(place))
+
+    assert position(place, steps.queued(place)) == 1
+
+
+def test_a_position_is_counted_no_further_than_asked(place: Place) -> None:
+    steps.many_queued(place, 5)
+
+    assert position(place, steps.queued(place), limit=3) == 4
+
+
+def test_runnable_jobs_are_counted_by_model(place: Place) -> None:
+    steps.many_queued(place, 3)
+    steps.claim(place, steps.worker(place))
+
+    with place.database.service() as session:
+        assert job_counts.runnable_by_model(session) == {MODEL: 2}
+
+
+def test_free_slots_are_those_of_all_live_workers(place: Place) -> None:
+    busy = steps.worker(place, slots=4)
+    steps.worker(place, slots=8)
+    steps.many_queued(place, 3)
+    steps.claim(place, busy, 3)
+
+    assert free_slots(place) == {MODEL: 1 + 8}
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["draining = true", "lease_until = clock_timestamp() - interval '1 second'"],
+    ids=["draining", "lapsed"],
+)
+def test_a_worker_that_takes_no_jobs_has_no_free_slots(place: Place, change: str) -> None:
+    steps.worker(place)
+    with place.database.service() as session:
+        session.execute(text(f"UPDATE workers SET {change}"))
+        live = models.live_workers(session)
+
+    assert (free_slots(place), live) == ({}, {})
+
+
+def test_live_workers_are_counted_by_model(place: Place) -> None:
+    steps.worker(place)
+    steps.worker(place)
+
+    with place.database.service() as session:
+        assert models.live_workers(session) == {MODEL: 2}

@@ -1,0 +1,56 @@
+"""Transactions: their time-outs, their roles, and what a failure leaves behind."""
+
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from quire.database import Database
+from quire.testing import Place
+from tests.integration import steps
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("statement_timeout", "30s"),
+        ("lock_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("application_name", "test"),
+    ],
+)
+def test_every_connection_has_its_time_outs_and_its_name(database: Database, name: str, value: str) -> None:
+    with database.service() as session:
+        assert session.scalar(text(f"SHOW {name}")) == value
+
+
+def test_each_kind_of_transaction_has_its_role(place: Place) -> None:
+    database, roles = place.database, []
+    for begin in (database.service, database.visitor, lambda: database.tenant(place.tenant.id)):
+        with begin() as session:
+            roles.append(session.scalar(text("SELECT current_user")))
+
+    assert roles == ["quire_service", "quire_api", "quire_api"]
+
+
+def test_a_transaction_that_fails_writes_nothing(place: Place) -> None:
+    with suppress(DBAPIError), place.database.service() as session:
+        session.execute(text("UPDATE tenants SET weight = 7"))
+        session.execute(text("SELECT 1 / 0"))
+
+    with place.database.service() as session:
+        assert session.scalar(text("SELECT weight FROM tenants")) == 1
+
+
+def test_the_values_of_a_failed_statement_are_not_in_its_error(place: Place) -> None:
+    with pytest.raises(DBAPIError) as failed, place.database.service() as session:
+        session.execute(text("SELECT CAST(:value AS int)"), {"value": "heron"})
+
+    assert "parameters hidden" in str(failed.value)
+
+
+def test_what_was_read_can_be_used_after_the_transaction(place: Place) -> None:
+    job = steps.job(place, steps.queued(place).id)
+
+    assert job.priority == 0
