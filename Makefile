@@ -36,7 +36,7 @@ up: $(INSTALLED) ## run the whole system on this machine until Ctrl-C
 	@$(RUN) -m quire.local
 
 test: $(INSTALLED) ## run all tests, in minutes
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadscope
 
 check: $(INSTALLED) ## format, lint, types and layers, in seconds
 	$(RUN) -m ruff format --check .

@@ -56,16 +56,13 @@ def test_closing_waits_for_the_outcomes_of_runs_that_are_being_stopped(desk: Des
 
 
 def test_closing_does_not_wait_for_ever(desk: Desk) -> None:
-    desk.open(claimed())
+    log = desk.open(claimed())
     desk.writer.start()
 
     desk.writer.close(timeout=0.05)
 
     assert desk.writer._thread.is_alive()
-    desk.postgres.lost |= desk.writer.runs()
-    desk.writer.flush(everything=True)
-    with desk.writer._changed:
-        desk.writer._changed.notify()
+    desk.writer.finish(log, DONE)
     desk.writer._thread.join(timeout=10)
 
 
