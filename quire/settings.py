@@ -1,9 +1,9 @@
 """Every setting of every service, read from `QUIRE_*` variables by the composition roots and nowhere else."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -91,6 +91,12 @@ class Settings(ModelSettings, DatabaseSettings):
     retention_days: int | None = Field(default=None, ge=1)  # finished jobs are kept for ever unless set
 
     log_level: str = "INFO"
+
+    @model_validator(mode="after")
+    def _heartbeat_within_lease(self) -> Self:
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            raise ValueError("QUIRE_HEARTBEAT_SECONDS must be at most half of QUIRE_LEASE_SECONDS")
+        return self
 
     @property
     def served_model(self) -> tuple[str, str]:

@@ -1,7 +1,9 @@
 """The worker's composition root: `celery -A worker.app:app worker --pool threads --queues quire.<model>`."""
 
 import logging
+import os
 import sys
+import threading
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
@@ -16,6 +18,8 @@ from worker.metrics import EngineMetrics
 from worker.service import Service
 
 log = logging.getLogger(__name__)
+
+ESSENTIAL = frozenset({"claimer", "engine", "lease", "writer"})  # threads without which a worker is none
 
 
 def create_app(settings: Settings) -> Celery:
@@ -32,6 +36,7 @@ def create_app(settings: Settings) -> Celery:
             sys.exit(78)  # EX_CONFIG: a restart will not help
         service = Service(settings, engine)
         tasks.register(app, service.runner)
+        threading.excepthook = end_with_thread
         service.start()
         REGISTRY.register(EngineMetrics(model, engine.slots, engine.stats))
         serve_metrics(settings.metrics_port)
@@ -56,6 +61,14 @@ def create_app(settings: Settings) -> Celery:
     worker_shutting_down.connect(drain, weak=False)
     worker_shutdown.connect(stop, weak=False)
     return app
+
+
+def end_with_thread(crash: threading.ExceptHookArgs) -> None:
+    """End the process when one of its own threads has died: the heartbeat alone would keep its jobs."""
+    name = crash.thread.name if crash.thread else ""
+    log.critical("thread died", extra={"action": "thread_died", "died": name}, exc_info=crash.exc_value)
+    if name in ESSENTIAL:
+        os._exit(os.EX_SOFTWARE)
 
 
 app = create_app(Settings())

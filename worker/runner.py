@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from quire.crypto import KeyRing
-from quire.errors import QuireError
+from quire.errors import ConfigurationError, QuireError
 from quire.jobs import Claimed, Outcome
 from quire.pieces import Entry, Piece, as_entries, fold
 from quire.spec import Spec
@@ -158,6 +158,8 @@ class Runner:
 
 def _explain(error: Exception) -> dict[str, str]:
     """What the tenant may read of a failure: our own words, never a foreign exception's."""
+    if isinstance(error, ConfigurationError):  # whose words are the operator's
+        return {"code": error.code, "message": "The server cannot open the data of this job."}
     if isinstance(error, QuireError):
         return {"code": error.code, "message": error.detail}
     return {"code": "engine_error", "message": f"The engine failed on this job ({type(error).__name__})."}
