@@ -48,7 +48,7 @@ format: $(INSTALLED) ## format the code, fix what can be fixed
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-train-text: $(INSTALLED) ## make the shipped checkpoint anew, in about 75 minutes
+train-text: $(INSTALLED) ## make the shipped checkpoint anew, in about 90 minutes
 	$(RUN) -m training.fetch
 	$(RUN) -m training.clean
 	$(RUN) -m training.documents
@@ -58,8 +58,10 @@ train-text: $(INSTALLED) ## make the shipped checkpoint anew, in about 75 minute
 	$(RUN) -m training.evaluate
 	$(RUN) -m training.card
 
-bench-spine: $(INSTALLED) ## measure submit, claim and completion without a model
+bench-spine: $(INSTALLED) ## measure the whole system beside a naive worker
 	$(RUN) -m bench.spine
+	$(RUN) -m bench.recovery
+	$(RUN) -m bench.greedy_equality --model checkpoints/quire-verse --prompts 50
 
 clean: ## remove .venv and caches; the data in var/ stays
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

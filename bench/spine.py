@@ -67,39 +67,28 @@ def through_quire(clients: list[Quire], jobs: list[dict[str, Any]]) -> dict[str,
 
 def one_by_one(jobs: list[dict[str, Any]]) -> dict[str, float]:
     """Send the same requests to the naive worker. Its start and model load are not counted."""
-    with tempfile.TemporaryDirectory() as folder, embedded.valkey(Path(folder), durable=False) as valkey:
-        os.environ |= {"NAIVE_REDIS_URL": valkey.url, "NAIVE_MODEL": str(REPOSITORY / MODEL)}
-        from bench.naive import generate  # noqa: PLC0415 - it reads the two variables when imported
+    from bench.naive import generate  # noqa: PLC0415 - it reads its environment when imported
 
-        command = [
-            sys.executable,
-            "-m",
-            "celery",
-            "-A",
-            "bench.naive",
-            "worker",
-            "--pool",
-            "solo",
-            "--loglevel",
-            "ERROR",
+    options = ["worker", "--pool", "solo", "--loglevel", "ERROR"]
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "bench.naive", "-q", *options], cwd=REPOSITORY
+    )
+    try:
+        generate.delay("The", 0, {"max_new_tokens": 8}).get(timeout=120)
+        begun = time.monotonic()
+        waiting = [
+            generate.delay(
+                compose("poem", title=None, theme=job["theme"], style=None),
+                job["seed"],
+                SAMPLING | {"max_new_tokens": job["max_tokens"]},
+            )
+            for job in jobs
         ]
-        worker = subprocess.Popen(command, cwd=REPOSITORY)
-        try:
-            generate.delay("The", 0, {"max_new_tokens": 8}).get(timeout=120)
-            begun = time.monotonic()
-            waiting = [
-                generate.delay(
-                    compose("poem", title=None, theme=job["theme"], style=None),
-                    job["seed"],
-                    SAMPLING | {"max_new_tokens": job["max_tokens"]},
-                )
-                for job in jobs
-            ]
-            pieces = [result.get(timeout=1800) for result in waiting]
-            seconds = time.monotonic() - begun
-        finally:
-            worker.terminate()
-            worker.wait(60)
+        pieces = [result.get(timeout=1800) for result in waiting]
+        seconds = time.monotonic() - begun
+    finally:
+        worker.terminate()
+        worker.wait(60)
     return {"seconds": seconds, "tokens": sum(piece["tokens"] for piece in pieces)}
 
 
@@ -112,7 +101,11 @@ def main() -> None:
     options = parser.parse_args()
     jobs = requests(options.jobs, options.max_tokens)
     ours, theirs = [], []
-    with tempfile.TemporaryDirectory(prefix="quire-bench-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="quire-bench-") as folder,
+        embedded.valkey(Path(folder) / "valkey", durable=False) as valkey,
+    ):
+        os.environ |= {"NAIVE_REDIS_URL": valkey.url, "NAIVE_MODEL": str(REPOSITORY / MODEL)}
         for number in range(options.rounds):
             with running(Path(folder) / f"data{number}") as system:
                 clients = [system.client(f"tenant-{index}") for index in range(options.tenants)]

@@ -59,6 +59,14 @@ def test_a_value_out_of_range_is_refused_by_name(environment: pytest.MonkeyPatch
         Settings()
 
 
+def test_a_heartbeat_too_slow_for_the_lease_is_refused(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("QUIRE_LEASE_SECONDS", "2")
+    environment.setenv("QUIRE_HEARTBEAT_SECONDS", "1.5")
+
+    with pytest.raises(ValidationError, match="at most half of QUIRE_LEASE_SECONDS"):
+        Settings()
+
+
 def test_models_are_names_and_sources_the_first_the_default(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("QUIRE_MODELS", " verse = checkpoints/verse , big=openai-community/gpt2,")
 
