@@ -1,6 +1,7 @@
 """A real Postgres and a real Valkey for every test that asks, and a fresh migrated database for each."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from sqlalchemy.engine import make_url
 from quire import testing
 from quire.database import Database
 from quire.testing import Place
+
+# A shell that starts something in the background has it ignore Ctrl-C, and children inherit that; the tests that
+# interrupt their children must not depend on how they were started themselves.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-SETTINGS = {"max_tokens": 140, "temperature": 0.8, "top_k": 40}
+SETTINGS = {"max_tokens": 140, "temperature": 0.9, "top_p": 0.8}
 
 # Heading → fields of the job.
 PROGRAMME: Mapping[str, Mapping[str, Any]] = {
     "The Harbour": {
-        **SETTINGS, "form": "poem", "title": "The Harbour", "theme": "the sea and the night", "seed": 7,
+        **SETTINGS, "form": "poem", "title": "The Harbour", "theme": "sea and night", "seed": 7,
     },
     "First Snow": {
         "form": "poem", "title": "First Snow", "theme": "winter and silence",
-        "max_tokens": 140, "temperature": 0.85, "top_p": 0.92, "seed": 11,
+        "max_tokens": 140, "temperature": 1.0, "top_k": 20, "seed": 11,
     },
     "Of rain and memory": {
         **SETTINGS, "form": "poem", "theme": "rain, autumn and memory", "repetition_penalty": 1.1, "seed": 23,
@@ -21,11 +21,11 @@ PROGRAMME: Mapping[str, Mapping[str, Any]] = {
         **SETTINGS, "prompt": "Come down with me to the river's edge,\nWhere the willows lean and", "seed": 42,
     },
     "Spring, twice": {
-        **SETTINGS, "form": "poem", "title": "Spring", "theme": "spring and the birds",
+        **SETTINGS, "form": "poem", "title": "Spring", "theme": "spring and birds",
         "max_tokens": 120, "n": 2, "seed": 5,
     },
     "The Lamplighter": {
-        "form": "poem", "title": "The Lamplighter", "theme": "light and the city",
-        "max_tokens": 120, "temperature": 0.9, "min_p": 0.06, "best_of": 3, "seed": 99,
+        "form": "poem", "title": "The Lamplighter", "theme": "light and city",
+        "max_tokens": 120, "temperature": 1.0, "min_p": 0.1, "best_of": 3, "seed": 99,
     },
 }  # fmt: skip
