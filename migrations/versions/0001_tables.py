@@ -115,6 +115,7 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("tenant_id", sa.UUID(), nullable=False),
         sa.Column("virtual_time", sa.Double(), server_default="0", nullable=False),
+        sa.Column("outstanding", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("running", sa.Integer(), server_default="0", nullable=False),
         sa.Column("ready", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(["model"], ["models.name"], name="lanes_model_fkey"),

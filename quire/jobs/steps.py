@@ -48,7 +48,7 @@ def take(session: Session, steps: Sequence[Step]) -> None:
         if step.move.state.is_terminal
     ])  # fmt: skip
     lanes.adjust(session, [
-        (LaneKey(row.model, row.tenant_id), Change(-1, step.work - row.charged))
+        (LaneKey(row.model, row.tenant_id), Change.ended(row.charged, step.work))
         for row, step in moved
         if step.work is not None
     ])  # fmt: skip

@@ -74,8 +74,8 @@ def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None
         won += [row for row in answer if row.id is not None]
         seen |= {row.lane: row.backlogged for row in answer}
     if won:
-        lanes.advance(session, model, max(row.start for row in won))
-        lanes.adjust(session, [(LaneKey(model, row.lane), Change(1, row.estimate)) for row in won])
+        lanes.advance(session, model, max(row.settled for row in won))
+        lanes.adjust(session, [(LaneKey(model, row.lane), Change.claimed(row.estimate)) for row in won])
     # Last, because it takes stronger locks out of order; it skips what it cannot lock at once.
     lanes.clear(session, model, [lane for lane, backlogged in seen.items() if not backlogged])
     logs = chunks.of_jobs(session, [row.id for row in won])

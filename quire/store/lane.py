@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from quire.store.base import Base
+from quire.store.base import Base, Big
 
 
 @dataclass(frozen=True, order=True)
@@ -33,6 +33,7 @@ class Lane(Base):
     model: Mapped[str] = mapped_column(ForeignKey("models.name"), primary_key=True)
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
     virtual_time: Mapped[float] = mapped_column(server_default="0")  # tokens served / weight
+    outstanding: Mapped[Big] = mapped_column(server_default="0")  # tokens charged for jobs that still run
     running: Mapped[int] = mapped_column(server_default="0")
     ready: Mapped[bool] = mapped_column(server_default="false")  # may have runnable jobs
 
@@ -61,9 +62,11 @@ LOCK = text("""
 """)
 ADJUST = text("""
     UPDATE lanes SET running = lanes.running + change.running,
+        outstanding = lanes.outstanding + change.outstanding,
         virtual_time = lanes.virtual_time + change.tokens / tenants.weight
     FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[]), CAST(:running AS int[]),
-                CAST(:tokens AS bigint[])) AS change (model, tenant_id, running, tokens)
+                CAST(:tokens AS bigint[]), CAST(:outstanding AS bigint[]))
+        AS change (model, tenant_id, running, tokens, outstanding)
     JOIN tenants ON tenants.id = change.tenant_id
     WHERE lanes.model = change.model AND lanes.tenant_id = change.tenant_id
 """)
@@ -71,13 +74,25 @@ ADJUST = text("""
 
 @dataclass(frozen=True)
 class Change:
-    """What one transaction does to a lane: running jobs and charged tokens, added."""
+    """What one transaction adds to a lane: running jobs, tokens of virtual time, and tokens outstanding."""
 
     running: int
     tokens: int
+    outstanding: int
+
+    @classmethod
+    def claimed(cls, estimate: int) -> "Change":
+        return cls(1, estimate, estimate)
+
+    @classmethod
+    def ended(cls, charged: int, work: int) -> "Change":
+        """Return the change that puts the work done in the place of what was charged."""
+        return cls(-1, work - charged, -charged)
 
     def __add__(self, other: "Change") -> "Change":
-        return Change(self.running + other.running, self.tokens + other.tokens)
+        return Change(
+            self.running + other.running, self.tokens + other.tokens, self.outstanding + other.outstanding
+        )
 
 
 def open_lane(session: Session, lane: LaneKey) -> None:
@@ -101,6 +116,7 @@ def adjust(session: Session, changes: Iterable[tuple[LaneKey, Change]]) -> None:
         counters = {
             "running": [total[lane].running for lane in ordered],
             "tokens": [total[lane].tokens for lane in ordered],
+            "outstanding": [total[lane].outstanding for lane in ordered],
         }
         session.execute(ADJUST, keys | counters)
 
@@ -124,7 +140,7 @@ HOLD_LEASE = text("""
 # before it in its lane would have moved that lane's time; the k earliest starts win.
 PICK = text("""
     WITH open_lanes AS MATERIALIZED (
-        SELECT lanes.tenant_id, virtual_time, weight,
+        SELECT lanes.tenant_id, virtual_time, weight, virtual_time - outstanding / weight AS settled,
             least(coalesce(max_running, 2147483647) - running, :k) AS room
         FROM lanes JOIN tenants ON tenants.id = lanes.tenant_id
         WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647)
@@ -150,12 +166,14 @@ PICK = text("""
             numerics = :numerics
         FROM locked WHERE jobs.id = locked.id
         RETURNING jobs.id, jobs.tenant_id, fence, attempts, seed, body, prompt_tokens, estimate, kind)
-    SELECT open_lanes.tenant_id AS lane, claimed.*, winners.start, master_key, data_key,
+    SELECT open_lanes.tenant_id AS lane, settled, claimed.*, master_key, data_key,
         EXISTS (SELECT FROM offers WHERE offers.tenant_id = open_lanes.tenant_id) AS backlogged
     FROM open_lanes JOIN tenants ON tenants.id = open_lanes.tenant_id
-    LEFT JOIN claimed ON claimed.tenant_id = open_lanes.tenant_id LEFT JOIN winners ON winners.id = claimed.id
+    LEFT JOIN claimed ON claimed.tenant_id = open_lanes.tenant_id
 """)
-ADVANCE = text("UPDATE models SET virtual_now = greatest(virtual_now, :start) WHERE name = :model")
+# The model's virtual now is where the lanes served stand by the work that is done. What they were charged for
+# jobs that still run is left out: it is an estimate, and a newcomer has nothing running yet.
+ADVANCE = text("UPDATE models SET virtual_now = greatest(virtual_now, :settled) WHERE name = :model")
 LOCK_EMPTY = text("""
     SELECT tenant_id FROM lanes WHERE model = :model AND tenant_id = ANY (:tenants)
     ORDER BY tenant_id FOR UPDATE SKIP LOCKED
@@ -188,8 +206,8 @@ def pick(
     return list(session.execute(PICK, parameters).all())
 
 
-def advance(session: Session, model: str, start: float) -> None:
-    session.execute(ADVANCE, {"model": model, "start": start})
+def advance(session: Session, model: str, settled: float) -> None:
+    session.execute(ADVANCE, {"model": model, "settled": settled})
 
 
 def clear(session: Session, model: str, tenants: Sequence[UUID]) -> None:

@@ -115,7 +115,7 @@ def test_a_claim_charges_the_estimate_over_the_weight(place: Place) -> None:
     steps.claim(place, steps.worker(place), 2)
 
     lane = steps.lane(place, heavy)
-    assert (lane.virtual_time, lane.running) == (2 * ESTIMATE / 4, 2)
+    assert (lane.virtual_time, lane.running, lane.outstanding) == (2 * ESTIMATE / 4, 2, 2 * ESTIMATE)
 
 
 def test_the_end_of_a_job_corrects_the_charge_to_the_work_done(place: Place) -> None:
@@ -126,7 +126,7 @@ def test_the_end_of_a_job_corrects_the_charge_to_the_work_done(place: Place) -> 
     steps.succeed(place, claimed, "Once upon", work=13)
 
     lane = steps.lane(place, heavy)
-    assert (lane.virtual_time, lane.running) == (13 / 4, 0)
+    assert (lane.virtual_time, lane.running, lane.outstanding) == (13 / 4, 0, 0)
 
 
 def test_work_above_the_estimate_is_charged_too(place: Place) -> None:
@@ -164,12 +164,37 @@ def test_the_cancellation_of_a_queued_job_charges_nothing(place: Place) -> None:
     assert (lane.virtual_time, lane.running) == (0, 0)
 
 
-def test_the_virtual_now_is_where_the_last_claimed_job_started(place: Place) -> None:
+def test_the_virtual_now_is_the_work_that_is_done(place: Place) -> None:
     steps.many_queued(place, 5)
+    worker = steps.worker(place)
+    first, *_ = steps.claim(place, worker, 3)
+    assert steps.virtual_now(place) == 0
 
-    steps.claim(place, steps.worker(place), 3)
+    steps.succeed(place, first, work=13)
+    steps.claim(place, worker)
 
-    assert steps.virtual_now(place) == 2 * ESTIMATE
+    assert steps.virtual_now(place) == 13
+
+
+@pytest.mark.parametrize("work", [2, ESTIMATE])
+def test_a_newcomer_gets_its_half_however_wrong_the_estimates_are(place: Place, work: int) -> None:
+    worker, slots = steps.worker(place), 8
+    steps.many_queued(place, 120)
+    running = steps.claim(place, worker, slots)
+    for _ in range(40):
+        steps.succeed(place, running.pop(0), work=work)
+        running += steps.claim(place, worker)
+    newcomer = steps.tenant(place)
+    steps.many_queued(place, 60, newcomer)
+
+    served = Counter()
+    for _ in range(40):
+        steps.succeed(place, running.pop(0), work=work)
+        running += (claimed := steps.claim(place, worker))
+        served.update(steps.lanes_of(claimed))
+
+    # It may first fill as many slots as the other holds, and then they take turns.
+    assert 20 <= served[newcomer.id] <= 20 + slots
 
 
 def test_a_lane_that_wakes_starts_at_the_virtual_now(place: Place) -> None:
@@ -198,7 +223,9 @@ def test_idle_time_is_not_banked(place: Place) -> None:
     idle = steps.tenant(place)
     worker = steps.worker(place)
     steps.many_queued(place, 40)
-    steps.claim(place, worker, 20)
+    for claimed in steps.claim(place, worker, 20):
+        steps.succeed(place, claimed, work=ESTIMATE)
+    steps.claim(place, worker)
 
     steps.many_queued(place, 20, idle)
     served = Counter(steps.lanes_of(steps.claim(place, worker, 10)))
