@@ -195,7 +195,7 @@ In another terminal, make a tenant and its key:
 
     export QUIRE_URL={url} QUIRE_ADMIN_TOKEN="$(cat {token})"
     {quire} tenant create NAME
-    {quire} key create TENANT          (the id that was just printed: ten_…)
+    {quire} key create NAME
 
 Logs are in {data / "logs"}. Ctrl-C stops everything; the data stays in {data}.
 """,
