@@ -123,7 +123,7 @@ def write(name: str, blocks: Iterable[list[str]]) -> dict[str, int]:
 
 
 def main() -> None:
-    """Write `work/train.blocks`, `work/validation.blocks` and the counts `work/clean.json`."""
+    """Write `build/train.blocks`, `build/validation.blocks` and the counts `build/clean.json`."""
     settings = config.load()
     cleaning = settings.cleaning
     raw = (config.WORK / "lines.txt").read_text(encoding="utf-8").split("\n")

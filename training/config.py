@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-WORK = HERE / "work"
+WORK = HERE / "build"
 CHECKPOINTS = HERE.parent / "checkpoints"
 END_OF_TEXT = "<|endoftext|>"
 

@@ -39,7 +39,7 @@ def documents(
 
 
 def main() -> None:
-    """Write `work/train.documents`, `work/validation.documents` and `work/documents.json`."""
+    """Write `build/train.documents`, `build/validation.documents` and `build/documents.json`."""
     settings = config.load()
     train = read_blocks("train")
     idf = rarity(train, settings.documents)

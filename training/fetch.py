@@ -1,4 +1,4 @@
-"""Download the pinned corpus and write its verse lines, in order, to `work/lines.txt`."""
+"""Download the pinned corpus and write its verse lines, in order, to `build/lines.txt`."""
 
 import gzip
 import hashlib
@@ -54,7 +54,7 @@ def text_column(frame: object) -> list[str]:
 
 
 def main() -> None:
-    """Write `work/lines.txt`, one verse line a row, unless it is there already."""
+    """Write `build/lines.txt`, one verse line a row, unless it is there already."""
     source = config.load().source
     config.WORK.mkdir(exist_ok=True)
     target = config.WORK / "lines.txt"

@@ -146,7 +146,7 @@ def machine(device: torch.device) -> dict[str, object]:
 
 
 def main() -> None:
-    """Train until the schedule ends; write `work/state.pt` and `work/curve.jsonl`."""
+    """Train until the schedule ends; write `build/state.pt` and `build/curve.jsonl`."""
     settings = config.load()
     training = settings.training
     torch.manual_seed(settings.seed)

@@ -45,7 +45,7 @@ def save(tokenizer: Tokenizer, folder: Path, positions: int) -> None:
 
 
 def write_tokens(tokenizer: Tokenizer, name: str) -> int:
-    """Write `work/{name}.npy`, uint16 (tokens,), each document ended by id 0; return its length."""
+    """Write `build/{name}.npy`, uint16 (tokens,), each document ended by id 0; return its length."""
     end = tokenizer.token_to_id(config.END_OF_TEXT)
     encoded = tokenizer.encode_batch_fast(read_documents(name))
     tokens = np.concatenate([np.array([*e.ids, end], dtype=np.uint16) for e in encoded])
@@ -54,7 +54,7 @@ def write_tokens(tokenizer: Tokenizer, name: str) -> int:
 
 
 def main() -> None:
-    """Write `work/vocabulary/` and the token files of both parts."""
+    """Write `build/vocabulary/` and the token files of both parts."""
     settings = config.load()
     texts = read_documents("train")[:: settings.vocabulary.sample_every]
     tokenizer = learn(texts, settings.vocabulary)

@@ -9,6 +9,7 @@ from werkzeug.test import TestResponse
 from quire import ids
 from tests.contract.client import Api, problem, shown
 from tests.contract.working import FakeWorker, words
+from tests.waiting import until
 
 NEVER = 3600.0  # seconds
 
@@ -24,8 +25,7 @@ def later(app: Any) -> Iterator[Later]:
         def start(call: Callable[..., TestResponse], *args: Any, **rest: Any) -> "Future[TestResponse]":
             seats = room.taken
             future = pool.submit(call, *args, **rest)
-            while room.taken == seats and not future.done():
-                time.sleep(0.001)
+            until(lambda: room.taken != seats or future.done())
             return future
 
         yield start

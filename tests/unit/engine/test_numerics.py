@@ -1,4 +1,5 @@
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,11 +17,8 @@ MakeCheckpoint = Callable[..., Path]
 
 
 def test_the_self_test_names_the_bits_of_this_machine(loaded: LoadedModel) -> None:
-    if loaded.numerics is None:
-        pytest.skip("this machine's matrix products depend on the batch; the engine said so")
-
-    assert len(loaded.numerics) == 16
-    assert int(loaded.numerics, 16) >= 0
+    # None where matrix products depend on the batch whatever their shape: a test below holds that this is said.
+    assert loaded.numerics is None or re.fullmatch("[0-9a-f]{16}", loaded.numerics)
 
 
 def test_the_name_is_the_same_again_and_with_another_number_of_threads(
