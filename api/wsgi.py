@@ -4,10 +4,10 @@ import signal
 from types import FrameType
 
 from api.app import create_app
-from quire.settings import Settings
+from quire.settings import load_settings
 from quire.telemetry import configure_logging
 
-settings = Settings()
+settings = load_settings()
 configure_logging(service="api", level=settings.log_level)
 app = create_app(settings)
 

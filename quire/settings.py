@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -105,6 +105,19 @@ class Settings(ModelSettings, DatabaseSettings):
         if name not in self.models:
             raise ValueError(f"QUIRE_WORKER_MODEL={name} is not in QUIRE_MODELS ({', '.join(self.models)})")
         return name, self.models[name]
+
+
+def load_settings() -> Settings:
+    """Read the settings of this process, or end it with one line for each that is missing or wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{_variable(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+        raise SystemExit("Quire does not start:\n  " + "\n  ".join(problems)) from None
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    return f"QUIRE_{place[0]}".upper() if place else "settings"
 
 
 REPOSITORY = Path(__file__).resolve().parent.parent

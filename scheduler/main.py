@@ -11,7 +11,7 @@ from quire import jobs
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.queue import celery_app
-from quire.settings import Settings
+from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
 from scheduler import compaction, housekeeping, tokens
 from scheduler.loop import Duty, Loop
@@ -50,7 +50,7 @@ def in_one(database: Database, transition: Callable[[Session], int]) -> int:
 
 
 def main() -> None:
-    settings = Settings()
+    settings = load_settings()
     configure_logging("scheduler", settings.log_level)
     database = Database(settings.sqlalchemy_url, name="quire-scheduler", pool_size=2)
     stop = threading.Event()

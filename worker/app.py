@@ -10,7 +10,7 @@ from celery.signals import setup_logging, worker_init, worker_shutdown, worker_s
 from prometheus_client import REGISTRY
 
 from quire.queue import celery_app
-from quire.settings import Settings
+from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
 from worker import tasks
 from worker.engine import Engine, EngineError
@@ -71,4 +71,4 @@ def end_with_thread(crash: threading.ExceptHookArgs) -> None:
         os._exit(os.EX_SOFTWARE)
 
 
-app = create_app(Settings())
+app = create_app(load_settings())

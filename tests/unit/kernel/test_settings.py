@@ -4,7 +4,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import ValidationError
 
-from quire.settings import Settings
+from quire.settings import Settings, load_settings
 
 NEEDED = {
     "QUIRE_DATABASE_URL": "postgresql://user:secret@host/quire",
@@ -57,6 +57,13 @@ def test_a_value_out_of_range_is_refused_by_name(environment: pytest.MonkeyPatch
 
     with pytest.raises(ValidationError, match=name.removeprefix("QUIRE_").lower()):
         Settings()
+
+
+def test_a_process_without_a_key_ends_with_one_line_that_says_so(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("QUIRE_MASTER_KEYS")
+
+    with pytest.raises(SystemExit, match=r"^Quire does not start:\n  QUIRE_MASTER_KEYS: Field required$"):
+        load_settings()
 
 
 def test_a_heartbeat_too_slow_for_the_lease_is_refused(environment: pytest.MonkeyPatch) -> None:
