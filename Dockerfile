@@ -42,9 +42,12 @@ FROM base AS worker
 ARG PIP_EXTRA_INDEX_URL=
 RUN pip install -c constraints.txt -e '.[server,worker]'
 COPY worker worker
+# The kernels are compiled for several kinds of processor; the one that runs them takes its own.
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && python -m worker.engine.native.build \
+    && apt-get purge --yes --auto-remove gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 COPY checkpoints checkpoints
-# Short spinning: OpenMP's default collapses as soon as another process wants the core (docs/operations.md).
-ENV QUIRE_METRICS_PORT=9100 GOMP_SPINCOUNT=1000 HF_HOME=/var/cache/quire
+ENV QUIRE_METRICS_PORT=9100 HF_HOME=/var/cache/quire
 RUN install --directory --owner=quire --group=quire /var/cache/quire
 VOLUME /var/cache/quire
 USER quire

@@ -5,16 +5,17 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+KERNELS := $(VENV)/.kernels
 SOURCES := quire quire_client api worker scheduler migrations training bench tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test check format train-text bench-spine clean
+.PHONY: help install demo up test check format train-text bench bench-spine clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-install: $(INSTALLED) ## create .venv and install everything into it
+install: $(KERNELS) ## create .venv, install everything into it, compile the kernels
 
 # The stamp is written last. An install that was interrupted may have left half a package behind, which pip
 # would take for a whole one: it begins anew, from what pip has downloaded so far.
@@ -29,13 +30,18 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  -e '.[server,worker,local,training,dev]'
 	@rm -f $(VENV)/.installing && touch $@
 
-demo: $(INSTALLED) ## start everything, write a poem, stop everything
+# Without a C compiler the engine runs on torch alone: correct, but several times slower.
+$(KERNELS): $(INSTALLED) $(wildcard worker/engine/native/*.[ch] worker/engine/native/*.py)
+	@$(RUN) -m worker.engine.native.build && touch $@ || \
+	  echo "No C compiler made the kernels (see above): the engine will run slowly, and tests of them fail" >&2
+
+demo: $(KERNELS) ## start everything, write a poem, stop everything
 	@$(RUN) -m quire_client.demo
 
-up: $(INSTALLED) ## run the whole system on this machine until Ctrl-C
+up: $(KERNELS) ## run the whole system on this machine until Ctrl-C
 	@$(RUN) -m quire.local
 
-test: $(INSTALLED) ## run all tests, in minutes
+test: $(KERNELS) ## run all tests, in minutes
 	$(RUN) -m pytest -n 2 --dist loadscope
 
 check: $(INSTALLED) ## format, lint, types and layers, in seconds
@@ -58,7 +64,12 @@ train-text: $(INSTALLED) ## make the shipped checkpoint anew, in about 90 minute
 	$(RUN) -m training.evaluate
 	$(RUN) -m training.card
 
-bench-spine: $(INSTALLED) ## measure the whole system beside a naive worker
+bench: $(INSTALLED) ## measure the engine beside its peers, in about an hour
+	@$(RUN) -c 'import ctranslate2' 2>/dev/null || \
+	  $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[bench]'
+	$(RUN) -m bench.engine all
+
+bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 	$(RUN) -m bench.spine
 	$(RUN) -m bench.recovery
 	$(RUN) -m bench.greedy_equality --model checkpoints/quire-verse --prompts 50

@@ -1,7 +1,7 @@
 """Every setting of every service, read from `QUIRE_*` variables by the composition roots and nowhere else."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -75,9 +75,12 @@ class Settings(ModelSettings, DatabaseSettings):
 
     # A worker.
     worker_model: str | None = None  # default: the first of `models`
-    device: str = "auto"  # auto, cpu, cuda, cuda:1 …
+    device: str = "auto"  # auto, cpu, cuda, cuda:1 …; `quire up` deals out several, comma-separated
+    precision: Literal["auto", "fp32", "int8", "bf16"] = "auto"  # auto: fp32 on a CPU, bf16 on a GPU
     slots: int = Field(default=32, ge=1, le=1024)  # sequences decoded together
+    kv_tokens: int | None = Field(default=None, ge=16)  # they may hold together; default: full contexts
     threads: int | None = Field(default=None, ge=1)  # CPU threads of the engine; default: all cores
+    spin: int | None = Field(default=None, ge=0)  # how often a waiting thread looks again before it sleeps
     flush_seconds: float = Field(default=1.0, gt=0)  # how often running text is committed
     lease_seconds: float = Field(default=10.0, ge=1)
     heartbeat_seconds: float = Field(default=1.0, gt=0)

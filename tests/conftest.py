@@ -13,6 +13,11 @@ from quire import testing
 from quire.database import Database
 from quire.testing import Place
 
+# Without a GPU, Triton's kernels run through its interpreter. It must be told before its first import, which
+# may be that of transformers in any test.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # A shell that starts something in the background has it ignore Ctrl-C, and children inherit that; the tests that
 # interrupt their children must not depend on how they were started themselves.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

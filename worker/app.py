@@ -1,5 +1,6 @@
 """The worker's composition root: `celery -A worker.app:app worker --pool threads --queues quire.<model>`."""
 
+import gc
 import logging
 import os
 import sys
@@ -30,7 +31,7 @@ def create_app(settings: Settings) -> Celery:
 
     def start(**_: object) -> None:
         try:
-            engine = Engine.load(source, slots=settings.slots, device=settings.device, threads=settings.threads)
+            engine = load_engine(source, settings)
         except EngineError as error:
             log.critical(str(error), extra={"action": "engine_refused", "model": model})
             sys.exit(78)  # EX_CONFIG: a restart will not help
@@ -61,6 +62,21 @@ def create_app(settings: Settings) -> Celery:
     worker_shutting_down.connect(drain, weak=False)
     worker_shutdown.connect(stop, weak=False)
     return app
+
+
+def load_engine(source: str, settings: Settings) -> Engine:
+    engine = Engine.load(
+        source,
+        slots=settings.slots,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+        spins=settings.spin,
+        kv_tokens=settings.kv_tokens,
+    )
+    # What loading made stays; the garbage collector would look through all of it again and again.
+    gc.freeze()
+    return engine
 
 
 def end_with_thread(crash: threading.ExceptHookArgs) -> None:

@@ -27,6 +27,10 @@ class EngineMetrics(Collector):
                 "Tokens of prompts and resumed texts run through the model.",
                 stats.tokens_prefilled,
             ),
+            "shared_tokens": ("Tokens found in KV memory instead of computed.", stats.tokens_shared),
+            "prefill_seconds": ("Time of the steps, the share of prompt tokens.", stats.prefill_seconds),
+            "decode_seconds": ("Time of the steps, the share of drawn tokens.", stats.decode_seconds),
+            "preemptions": ("Running texts put back inside the engine.", stats.evictions),
         }
         gauges = {
             "slots": ("Sequences that can run at once.", self._slots),

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from quire.telemetry import log_context
 from quire.textlog import read
 from worker.claimer import Claimer
 from worker.creative import text
-from worker.engine import EngineCancelled, EngineDead, EngineStopped, Request
+from worker.engine import EngineCancelled, EngineDead, EngineExpired, EngineStopped, Request
 from worker.gate import Gate, GateClosed
 from worker.sequences import Sequences, Submits
 from worker.writer import JobLog, Writer
@@ -99,6 +100,8 @@ class Runner:
                 outcome = self._generate(job, spec, fold(read(job.log, key)), job_log, sequences)
         except (EngineCancelled, EngineStopped, GateClosed, Lost):
             outcome = Outcome(State.QUEUED, sequences.work)
+        except EngineExpired:
+            outcome = Outcome(State.EXPIRED, sequences.work, job_log.tokens)
         except EngineDead:
             # Who is to blame is not known. Left running, the jobs are the reaper's, who finds out.
             log.critical("engine died", extra={"action": "engine_died"}, exc_info=True)
@@ -133,8 +136,14 @@ class Runner:
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
-        prompt = tuple(self._encode(spec.input.prompt))
-        plan = text.requests(spec.parameters, seed=job.seed, prompt=prompt, written=written)
+        plan = text.requests(
+            spec.parameters,
+            seed=job.seed,
+            prompt=tuple(self._encode(spec.input.prompt)),
+            written=written,
+            scope=str(job.tenant_id),
+            deadline=None if job.seconds_left is None else time.monotonic() + job.seconds_left,
+        )
         if text.keeps_all(spec.parameters):
             for draw, finished in sequences.run(plan, lambda draw, delta: job_log.add(text.entry(draw, delta))):
                 job_log.add(Entry(draw, (), "", finish=finished.reason))

@@ -30,6 +30,7 @@ class Claimed:
     prompt_tokens: int
     wrapped_key: WrappedKey
     log: Sequence[Chunk]  # what earlier claims have written
+    seconds_left: float | None = None  # until its deadline, at the claim
 
     @property
     def run(self) -> Run:
@@ -40,7 +41,7 @@ class Claimed:
 class Outcome:
     """How a worker's run of a job ended."""
 
-    state: State  # succeeded, failed, or queued: put back unfinished, by a drain
+    state: State  # succeeded, failed, expired, or queued: put back unfinished, by a drain
     work: int  # tokens prefilled and decoded by this claim
     completion_tokens: int = 0  # delivered
     error: dict[str, str] | None = None
@@ -90,6 +91,7 @@ def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None
             prompt_tokens=row.prompt_tokens,
             wrapped_key=WrappedKey(row.master_key, row.data_key),
             log=logs[row.id],
+            seconds_left=row.seconds_left,
         )
         for row in won
     ]

@@ -40,7 +40,7 @@ def api(settings: Settings, environment: Environment, listener: int) -> Child:
 
 
 def workers(settings: Settings, environment: Environment, each: int) -> Iterator[Child]:
-    """`each` workers for each model."""
+    """`each` workers for each model; several devices are dealt out to them in turn."""
     models = [model for model in settings.models for _ in range(each)]
     for number, model in enumerate(models, start=1):
         yield _child(
@@ -59,7 +59,7 @@ def workers(settings: Settings, environment: Environment, each: int) -> Iterator
             "--without-heartbeat",
             "--loglevel=INFO",
             environment={
-                **_shared_cores(len(models), environment),
+                **_share(settings, number - 1, len(models), environment),
                 **_metrics_port(settings, number - 1),
                 "QUIRE_WORKER_MODEL": model,
             },
@@ -79,18 +79,13 @@ def _metrics_port(settings: Settings, number: int) -> Environment:
     return {"QUIRE_METRICS_PORT": str(settings.metrics_port + number)} if settings.metrics_port else {}
 
 
-def _shared_cores(workers_here: int, environment: Environment) -> Environment:
-    """Keeps busy processes on one machine from standing in each other's way, where the user has not chosen.
-
-    OpenMP threads that spin at barriers collapse as soon as another process wants the core (405 to 52 tokens/s);
-    short spinning keeps four fifths of the idle speed and nine tenths of the best speed beside load.
-    """
-    chosen: dict[str, str] = {}
-    if "OMP_WAIT_POLICY" not in environment:  # which a spin count would overrule
-        chosen["GOMP_SPINCOUNT"] = "1000"
-    if workers_here > 1:
-        chosen["QUIRE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers_here))
-    return {**chosen, **environment}
+def _share(settings: Settings, number: int, workers_here: int, environment: Environment) -> Environment:
+    """What one of several workers gets of the machine: its device in turn, its part of the cores."""
+    devices = settings.device.split(",")
+    share = {"QUIRE_DEVICE": devices[number % len(devices)].strip()}
+    if workers_here > 1 and "QUIRE_THREADS" not in environment:
+        share["QUIRE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers_here))
+    return {**environment, **share}
 
 
 def _child(

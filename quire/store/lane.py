@@ -165,7 +165,8 @@ PICK = text("""
             numerics_changed = numerics_changed OR (numerics IS NOT NULL AND numerics IS DISTINCT FROM :numerics),
             numerics = :numerics
         FROM locked WHERE jobs.id = locked.id
-        RETURNING jobs.id, jobs.tenant_id, fence, attempts, seed, body, prompt_tokens, estimate, kind)
+        RETURNING jobs.id, jobs.tenant_id, fence, attempts, seed, body, prompt_tokens, estimate, kind,
+            CAST(extract(epoch FROM deadline - clock_timestamp()) AS float8) AS seconds_left)
     SELECT open_lanes.tenant_id AS lane, settled, claimed.*, master_key, data_key,
         EXISTS (SELECT FROM offers WHERE offers.tenant_id = open_lanes.tenant_id) AS backlogged
     FROM open_lanes JOIN tenants ON tenants.id = open_lanes.tenant_id

@@ -193,6 +193,31 @@ def test_a_queued_job_past_its_deadline_expires_without_a_bill(place: Place) -> 
     assert (bill.prompt_tokens, bill.completion_tokens) == (0, 0)
 
 
+def test_a_claim_tells_how_long_the_deadline_is_away(place: Place) -> None:
+    free, bound = steps.queued(place), steps.queued(place)
+    with place.database.service() as session:
+        session.execute(
+            text("UPDATE jobs SET deadline = clock_timestamp() + interval '90 seconds' WHERE id = :id"),
+            {"id": bound.id},
+        )
+
+    left = {claimed.id: claimed.seconds_left for claimed in steps.claim(place, steps.worker(place), k=2)}
+
+    assert left[free.id] is None
+    assert 60 < (left[bound.id] or 0) <= 90
+
+
+def test_a_worker_expires_a_job_with_what_it_has_written(place: Place) -> None:
+    claimed = steps.running(place)
+    ended = Outcome(State.EXPIRED, work=9, completion_tokens=5)
+
+    assert not steps.commit(place, steps.report(claimed, "Hello", outcome=ended))
+
+    job, bill = steps.job(place, claimed.id), steps.bill(place, claimed.id)
+    assert (job.state, job.completion_tokens) == (State.EXPIRED, 5)
+    assert bill.completion_tokens == 5
+
+
 def test_a_terminal_job_does_not_expire(place: Place) -> None:
     claimed = steps.running(place)
     steps.succeed(place, claimed)

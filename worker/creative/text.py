@@ -13,9 +13,18 @@ def keeps_all(parameters: Parameters) -> bool:
 
 
 def requests(
-    parameters: Parameters, *, seed: int, prompt: Sequence[int], written: Iterable[Piece]
+    parameters: Parameters,
+    *,
+    seed: int,
+    prompt: Sequence[int],
+    written: Iterable[Piece],
+    scope: str = "",
+    deadline: float | None = None,
 ) -> dict[int, Request]:
-    """Return the sequence of each draw that is not finished, resumed where an earlier run stopped."""
+    """Return the sequence of each draw that is not finished, resumed where an earlier run stopped.
+
+    `scope`: whose memory of equal prompts they share. `deadline`: in seconds of `time.monotonic()`.
+    """
     pieces = {piece.index: piece for piece in written}
     plan = {}
     for draw in range(parameters.draws):
@@ -26,6 +35,8 @@ def requests(
                 sampling=sampling(parameters, seed=seed, draw=draw),
                 generated=piece.ids,
                 published=len(piece.text),
+                scope=scope,
+                deadline=deadline,
             )
     return plan
 

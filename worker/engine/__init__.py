@@ -8,17 +8,27 @@ from worker.engine import strict  # noqa: F401 - imported for its effect
 
 # isort: split
 
+from worker.engine.constraint import Constraint
 from worker.engine.engine import Engine
-from worker.engine.errors import EngineCancelled, EngineDead, EngineError, EngineStopped, ModelRefused
+from worker.engine.errors import (
+    EngineCancelled,
+    EngineDead,
+    EngineError,
+    EngineExpired,
+    EngineStopped,
+    ModelRefused,
+)
 from worker.engine.request import Delta, EngineStats, Finished, Request, Sampling, TokenLogprob
 from worker.engine.tokenizer import Tokenizer
 
 __all__ = [
+    "Constraint",
     "Delta",
     "Engine",
     "EngineCancelled",
     "EngineDead",
     "EngineError",
+    "EngineExpired",
     "EngineStats",
     "EngineStopped",
     "Finished",

@@ -1,48 +1,111 @@
-"""Which sequence runs in which slot. Plain Python: no torch, no thread, no clock.
+"""Which sequences run, where their keys and values lie, and which tokens the next step runs. Plain Python: no
+torch, no thread, no clock.
 
-Two rules. Slots are dense: the n running sequences hold slots 0 … n-1, so that a decode step reads a
-plain slice of the cache. Tokens are reserved in full at admission (prompt + all it may generate) and the
-budget is never overcommitted, so no running sequence can be short of memory later.
+A step is a list of chunks: one token of every sequence that is being continued, and at most so many tokens of
+prompts that a step stays short. Memory for all that a sequence may ever hold is reserved at its admission and
+never overcommitted, so no running sequence can be short of it later. A beginning that is in memory already, of
+whatever sequence, is shared and not computed again.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-T = TypeVar("T")
+from worker.engine.blocks import BLOCK_TOKENS, Blocks, Place, blocks_for
+
+
+class Item(Protocol):
+    """A sequence, as far as the batcher needs to know it."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """The tokens that are known."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """How many tokens there are: those known, and one more while a draw is under way."""
+        ...
+
+    @property
+    def most_tokens(self) -> int:
+        """How many tokens it may ever have."""
+        ...
+
+    @property
+    def scope(self) -> str:
+        """Only sequences of one scope share memory."""
+        ...
+
+
+T = TypeVar("T", bound=Item)
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """The sequence in slot `source` now belongs in slot `target`: its cache must be copied."""
+class Chunk(Generic[T]):
+    """The tokens at positions `start` … `start + count - 1` of a sequence are run in this step.
 
-    source: int
-    target: int
+    `draws`: the last of them is the sequence's last, so the step's logits draw its next token.
+    """
+
+    item: T
+    slot: int
+    start: int
+    count: int
+    draws: bool
+
+
+@dataclass(slots=True)
+class _Running(Generic[T]):
+    """A sequence in `slot`, with `computed` tokens in memory; those in full blocks lead to `place`."""
+
+    item: T
+    slot: int
+    blocks: list[int]
+    place: Place
+    known: int = 0  # blocks up to `place`
+    computed: int = 0
+
+    @property
+    def pending(self) -> int:
+        return self.item.length - self.computed
 
 
 class Batcher(Generic[T]):
-    """First come, first served. If the oldest waiting item does not fit, those behind it wait too."""
+    """First come, first served. If the oldest waiting item does not fit, those behind it wait too.
 
-    def __init__(self, *, slots: int, token_budget: int) -> None:
+    `tables`: for each slot the blocks of its sequence in order, `table_length` numbers of 32 bits.
+    """
+
+    def __init__(self, *, slots: int, blocks: int, longest: int) -> None:
         self.slots = slots
-        self.token_budget = token_budget
-        self._waiting: deque[tuple[T, int]] = deque()
-        self._running: list[tuple[T, int]] = []
-        self._reserved = 0
+        self.table_length = blocks_for(longest)
+        self.tables = array("i", bytes(4 * slots * self.table_length))
+        self.blocks = Blocks(blocks)
+        self.shared_tokens = 0  # tokens that were found in memory instead of computed
+        self._waiting: deque[T] = deque()
+        self._running: dict[int, _Running[T]] = {}  # by identity of the item, in order of admission
+        self._free_slots = list(range(slots))[::-1]
 
     @property
     def running(self) -> Sequence[T]:
-        """The running items; an item's index is its slot."""
-        return [item for item, _ in self._running]
+        return [entry.item for entry in self._running.values()]
 
     @property
     def waiting(self) -> Sequence[T]:
-        return [item for item, _ in self._waiting]
+        return list(self._waiting)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many items run and how many wait; safe to read while another thread changes them."""
+        return len(self._running), len(self._waiting)
 
     @property
     def reserved_tokens(self) -> int:
-        return self._reserved
+        """How many tokens the blocks in use hold."""
+        return (self.blocks.count - self.blocks.free) * BLOCK_TOKENS
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._running)
@@ -50,46 +113,116 @@ class Batcher(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         """All items, running ones first."""
         yield from self.running
-        yield from self.waiting
+        yield from self._waiting
 
-    def add(self, item: T, tokens: int) -> None:
-        """Queue `item`, which will hold at most `tokens` tokens; ValueError if it could never run."""
-        if not 0 < tokens <= self.token_budget:
-            raise ValueError(f"{tokens} tokens can never fit into a budget of {self.token_budget}")
-        self._waiting.append((item, tokens))
+    def add(self, item: T) -> None:
+        """Queue `item`; ValueError if it could never run."""
+        if not 0 < item.most_tokens <= min(self.blocks.count, self.table_length) * BLOCK_TOKENS:
+            raise ValueError(f"{item.most_tokens} tokens can never fit")
+        self._waiting.append(item)
 
-    def admit(self) -> tuple[T, int] | None:
-        """Move the oldest waiting item into the next slot and return both; None if it does not fit now."""
-        if not self._waiting or len(self._running) == self.slots:
-            return None
-        item, tokens = self._waiting[0]
-        if self._reserved + tokens > self.token_budget:
-            return None
-        self._waiting.popleft()
-        self._running.append((item, tokens))
-        self._reserved += tokens
-        return item, len(self._running) - 1
+    def plan(self, prompt_tokens: int) -> list[Chunk[T]]:
+        """Admit what fits and return the chunks of the next step, with at most `prompt_tokens` of prompts.
 
-    def release(self, slot: int) -> Move | None:
-        """Free `slot`; the last running item fills the gap, which the returned move describes."""
-        _, tokens = self._running[slot]
-        self._reserved -= tokens
-        last = self._running.pop()
-        if slot == len(self._running):
-            return None
-        self._running[slot] = last
-        return Move(source=len(self._running), target=slot)
+        The step must be run: the tokens of its chunks count as computed from now on.
+        """
+        decoding = [entry for entry in self._running.values() if entry.pending == 1]
+        chunks = [self._chunk(entry, 1) for entry in decoding if entry.item.length < entry.item.most_tokens]
+        for entry in self._prompts():
+            if prompt_tokens <= 0:
+                break
+            self._find_computed(entry)
+            count = min(entry.pending, prompt_tokens)
+            chunks.append(self._chunk(entry, count))
+            prompt_tokens -= count
+        return chunks
 
-    def withdraw(self, item: T) -> bool:
-        """Take `item` out of the waiting queue; False if it is not there."""
-        before = len(self._waiting)
-        self._waiting = deque(entry for entry in self._waiting if entry[0] is not item)
-        return len(self._waiting) < before
+    def release(self, item: T) -> bool:
+        """Forget `item`, running or waiting; False if it is neither."""
+        entry = self._running.pop(id(item), None)
+        if entry is None:
+            before = len(self._waiting)
+            self._waiting = deque(other for other in self._waiting if other is not item)
+            return len(self._waiting) < before
+        for block in reversed(entry.blocks):  # so that the end of a text is taken before its beginning
+            self.blocks.give_back(block)
+        self._free_slots.append(entry.slot)
+        return True
+
+    def evict(self, item: T) -> bool:
+        """Put a running `item` back behind all that wait; False if it does not run."""
+        if id(item) not in self._running:
+            return False
+        self.release(item)
+        self._waiting.append(item)
+        return True
 
     def clear(self) -> list[T]:
-        """Forget everything and return what was there."""
+        """Forget all items and return them."""
         items = list(self)
-        self._waiting.clear()
-        self._running.clear()
-        self._reserved = 0
+        for item in items:
+            self.release(item)
         return items
+
+    def _prompts(self) -> Iterator[_Running[T]]:
+        """Sequences with more than one token to compute, those that are admitted now included."""
+        yield from [entry for entry in self._running.values() if entry.pending > 1]
+        while self._waiting and (entry := self._admitted(self._waiting[0])):
+            self._waiting.popleft()
+            self._running[id(entry.item)] = entry
+            yield entry
+
+    def _admitted(self, item: T) -> _Running[T] | None:
+        """Reserve a slot and memory for `item`; None if there is not enough."""
+        found = self._beginning(item)
+        own = blocks_for(item.most_tokens) - len(found)
+        if not self._free_slots or own > self.blocks.free - sum(map(self.blocks.is_free, found)):
+            return None
+        for block in found:
+            self.blocks.share(block)
+        slot = self._free_slots.pop()
+        blocks = [*found, *(self.blocks.take() for _ in range(own))]
+        self.tables[slot * self.table_length : slot * self.table_length + len(blocks)] = array("i", blocks)
+        place = self.blocks.name(found[-1]) if found else item.scope
+        self.shared_tokens += len(found) * BLOCK_TOKENS
+        return _Running(item, slot, blocks, place, len(found), len(found) * BLOCK_TOKENS)
+
+    def _beginning(self, item: T) -> list[int]:
+        """Return the blocks in memory that hold the beginning of `item`; its last token is always computed."""
+        found: list[int] = []
+        place: Place = item.scope
+        while (block := self._next_found(item, place, len(found))) is not None:
+            found.append(block)
+            place = self.blocks.name(block)
+        return found
+
+    def _next_found(self, item: T, place: Place, index: int) -> int | None:
+        end = (index + 1) * BLOCK_TOKENS
+        if end >= item.length:
+            return None
+        return self.blocks.find(place, tuple(item.ids[end - BLOCK_TOKENS : end]))
+
+    def _find_computed(self, entry: _Running[T]) -> None:
+        """Share the next blocks if another sequence has computed them since the admission."""
+        while entry.computed == entry.known * BLOCK_TOKENS:
+            block = self._next_found(entry.item, entry.place, entry.known)
+            if block is None:
+                return
+            self.blocks.share(block)
+            self.blocks.give_back(entry.blocks[entry.known])
+            entry.blocks[entry.known] = block
+            self.tables[entry.slot * self.table_length + entry.known] = block
+            entry.place = self.blocks.name(block)
+            entry.known += 1
+            entry.computed += BLOCK_TOKENS
+            self.shared_tokens += BLOCK_TOKENS
+
+    def _chunk(self, entry: _Running[T], count: int) -> Chunk[T]:
+        start, entry.computed = entry.computed, entry.computed + count
+        item = entry.item
+        # Blocks are known as soon as they are planned: within a step, each layer writes before it reads.
+        while (end := (entry.known + 1) * BLOCK_TOKENS) <= min(entry.computed, len(item.ids)):
+            tokens = tuple(item.ids[end - BLOCK_TOKENS : end])
+            entry.place = self.blocks.know(entry.blocks[entry.known], entry.place, tokens)
+            entry.known += 1
+        return Chunk(item, entry.slot, start, count, draws=not entry.pending)

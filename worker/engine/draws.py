@@ -50,6 +50,11 @@ def uniforms(draws: Sequence[tuple[int, int, int, int, int]]) -> NDArray[np.floa
     key = np.array([[seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF] for seed, *_ in draws], dtype=np.uint32).reshape(
         -1, 2
     )
+    return uniforms_at(counter, key)
+
+
+def uniforms_at(counter: Words, key: Words) -> NDArray[np.float64]:
+    """The same, of what is laid out already: (position, attempt, sample, retry) and the two halves of the seed."""
     words = philox(counter, key).astype(np.uint64)
     bits = (words[:, 0] << _WORD | words[:, 1]) >> np.uint64(11)
     return bits.astype(np.float64) * 2.0**-53

@@ -1,7 +1,7 @@
 """The engine: one model, one thread, and a loop of three verbs.
 
-    admit    waiting requests get a slot and their prompt is prefilled, a bounded number of tokens a step
-    decode   one token for every running sequence, in one batch
+    admit    waiting requests get a slot and memory for all they may ever hold
+    decode   one token for every running sequence, and a bounded number of tokens of prompts, in one batch
     deliver  new text goes to its caller; what has ended leaves its slot
 
 Errors: one in a request's admission, draw or callback fails its future alone. One in the shared forward pass
@@ -11,15 +11,18 @@ EngineDead, and `dead` holds the cause. Whoever runs the engine starts the proce
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Self
 
+from worker.engine.blocks import BLOCK_TOKENS, blocks_for
 from worker.engine.errors import EngineDead, EngineError, EngineStopped
 from worker.engine.loading import LoadedModel, load_model
 from worker.engine.request import Delta, EngineStats, Finished, Request, check_request
 from worker.engine.running_batch import RunningBatch
 from worker.engine.sequence import RunningSequence
+from worker.engine.weights import read_shape
 
 logger = logging.getLogger(__name__)
 
@@ -27,22 +30,23 @@ logger = logging.getLogger(__name__)
 class Engine:
     """Runs requests of one model in a common batch; made by `load`, then `start`ed."""
 
-    def __init__(self, loaded: LoadedModel, *, slots: int, context_tokens: int | None = None) -> None:
-        shape = loaded.model.weights.shape
+    def __init__(self, loaded: LoadedModel, *, slots: int, kv_tokens: int | None = None) -> None:
+        shape = loaded.model.shape
         self.tokenizer = loaded.tokenizer
         self.numerics = loaded.numerics
         self.context_length = shape.context
         self.vocab_size = shape.vocabulary
         self.slots = slots
         self.dead: BaseException | None = None
-        self._token_budget = slots * shape.context if context_tokens is None else context_tokens
-        self._batch = RunningBatch(loaded.model, loaded.tokenizer, slots=slots, token_budget=self._token_budget)
+        blocks = _blocks(shape.context, slots, kv_tokens)
+        self._token_budget = blocks * BLOCK_TOKENS
+        self._batch = RunningBatch(loaded.model, loaded.tokenizer, slots=slots, blocks=blocks)
         self._arrived: list[RunningSequence] = []
         self._cancelled: set[Future[Finished]] = set()
+        self._evicted: set[Future[Finished]] = set()
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._steps = self._tokens_decoded = 0
 
     @classmethod
     def load(
@@ -51,18 +55,28 @@ class Engine:
         *,
         slots: int,
         device: str = "auto",
+        precision: str = "auto",
         threads: int | None = None,
-        context_tokens: int | None = None,
+        spins: int | None = None,
+        kv_tokens: int | None = None,
     ) -> Self:
         """Load a checkpoint (local folder or hub id) and run its self-test; the engine is not yet started.
 
-        `slots`: most sequences at once. `context_tokens`: most tokens all of them together may reserve,
-        `slots` full contexts if not given. `threads` is set for the whole process; None means one for a
-        narrow model and torch's own choice for others.
+        `slots`: most sequences at once. `kv_tokens`: how many tokens all of them together may reserve, `slots`
+        full contexts if not given. `device`, `precision` and `threads` are those of `load_model`; `spins`: how
+        often a waiting thread looks again before it sleeps.
         Raises ModelRefused with one sentence that says why the checkpoint cannot be run here.
         """
-        loaded = load_model(source, slots=slots, device=device, threads=threads)
-        return cls(loaded, slots=slots, context_tokens=context_tokens)
+        shape, _ = read_shape(source)
+        loaded = load_model(
+            source,
+            kv_blocks=_blocks(shape.context, slots, kv_tokens),
+            device=device,
+            precision=precision,
+            threads=threads,
+            spins=spins,
+        )
+        return cls(loaded, slots=slots, kv_tokens=kv_tokens)
 
     def start(self) -> None:
         self._thread.start()
@@ -74,6 +88,7 @@ class Engine:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
+        self._batch.close()
         self._fail_all(EngineStopped())
 
     def submit(self, request: Request, on_delta: Callable[[Delta], None]) -> Future[Finished]:
@@ -109,33 +124,42 @@ class Engine:
                 self._cancelled.add(future)
                 self._changed.notify()
 
+    def evict(self, future: Future[Finished]) -> None:
+        """Make room: a running request gives up its slot and memory at the next step, and queues again.
+
+        Its text is not changed by it. From any thread; does nothing if the request waits or is done.
+        """
+        with self._changed:
+            self._evicted.add(future)
+            self._changed.notify()
+
     def running(self) -> int:
-        return len(self._batch.batcher.running)
+        return self._batch.batcher.counts[0]
 
     def waiting(self) -> int:
-        return len(self._arrived) + len(self._batch.batcher.waiting)
+        return len(self._arrived) + self._batch.batcher.counts[1]
 
     def stats(self) -> EngineStats:
+        counts, batcher = self._batch.counts, self._batch.batcher
         return EngineStats(
-            steps=self._steps,
-            tokens_decoded=self._tokens_decoded,
-            tokens_prefilled=self._batch.tokens_prefilled,
+            steps=counts.steps,
+            tokens_decoded=counts.decoded,
+            tokens_prefilled=counts.prefilled,
+            tokens_shared=batcher.shared_tokens,
+            prefill_seconds=counts.prefill_seconds,
+            decode_seconds=counts.decode_seconds,
+            evictions=counts.evictions,
             running=self.running(),
             waiting=self.waiting(),
-            tokens_reserved=self._batch.batcher.reserved_tokens,
+            tokens_reserved=batcher.reserved_tokens,
             token_budget=self._token_budget,
         )
 
     def step(self) -> None:
         """Do one round of the loop. The thread calls it; a test may instead of starting the thread."""
         self._take_messages()
-        self._batch.admit()
-        running = self.running()
-        if not running:
-            return
-        decoded = self._batch.decode()
-        self._steps, self._tokens_decoded = self._steps + 1, self._tokens_decoded + running
-        self._batch.deliver(decoded)
+        self._batch.expire(time.monotonic())
+        self._batch.step()
 
     def _run(self) -> None:
         try:
@@ -150,19 +174,20 @@ class Engine:
     def _wait_for_work(self) -> bool:
         """Sleep until there is something to do; False if that is to stop."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._stopping or self._arrived or self._cancelled or len(self._batch.batcher)
-            )
+            self._changed.wait_for(lambda: self._stopping or self._arrived or len(self._batch.batcher))
             return not self._stopping
 
     def _take_messages(self) -> None:
         with self._changed:
             arrived, self._arrived = self._arrived, []
             cancelled, self._cancelled = self._cancelled, set()
+            evicted, self._evicted = self._evicted, set()
         for sequence in arrived:
             self._batch.add(sequence)
         if cancelled:
             self._batch.cancel(cancelled)
+        if evicted:
+            self._batch.evict(evicted)
 
     def _fail_all(self, error: EngineError, *, cause: BaseException | None = None) -> None:
         error.__cause__ = cause
@@ -171,3 +196,9 @@ class Engine:
             self._arrived = []
         for sequence in sequences:
             sequence.future.set_exception(error)
+
+
+def _blocks(context: int, slots: int, kv_tokens: int | None) -> int:
+    """Return how many blocks of KV memory there are to be: at least one."""
+    tokens = slots * blocks_for(context) * BLOCK_TOKENS if kv_tokens is None else kv_tokens
+    return max(1, tokens // BLOCK_TOKENS)

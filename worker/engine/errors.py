@@ -3,6 +3,7 @@
 EngineError
 ├── EngineStopped     the engine was stopped while the request waited or ran
 ├── EngineCancelled   the request was cancelled
+├── EngineExpired     the request's deadline passed
 ├── EngineDead        the engine's thread died of an error (its cause)
 └── ModelRefused      the checkpoint cannot be run; the message is one sentence for the operator
 """
@@ -24,6 +25,13 @@ class EngineCancelled(EngineError):
 
     def __init__(self) -> None:
         super().__init__("the request was cancelled")
+
+
+class EngineExpired(EngineError):
+    """The request's deadline passed before its text was finished."""
+
+    def __init__(self) -> None:
+        super().__init__("the request's deadline passed")
 
 
 class EngineDead(EngineError):

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from worker.engine.constraint import MakeConstraint
+
 Reason = Literal["stop", "length"]
 
 MOST_LOGPROBS = 5
@@ -63,12 +65,19 @@ class Request:
 
     `generated`: the token ids drawn before a crash, drain or move; the text goes on exactly from there.
     `published`: how many characters of their text were delivered; what comes after is delivered again.
+    `scope`: only texts of one scope share the memory of equal beginnings, so that nobody can tell from the time
+    a prompt takes whether somebody else has sent it.
+    `constraint`: makes the state machine that says which tokens may come next.
+    `deadline`: when the text ends unfinished, in seconds of `time.monotonic()`.
     """
 
     prompt: tuple[int, ...]
     sampling: Sampling
     generated: tuple[int, ...] = ()
     published: int = 0
+    scope: str = ""
+    constraint: MakeConstraint | None = None
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +107,8 @@ class Delta:
 class Finished:
     """How a text ended: 'stop' (end of text, or a stop string) or 'length' (max_tokens).
 
-    `mean_logprob`: mean log-probability in the model itself of all generated tokens, resumed ones included,
-    so that a resumed text ranks as it would have; 0 if there are none. `tokens`: how many there are.
+    `tokens`: how many there are, resumed ones included. `mean_logprob`: mean log-probability in the model
+    itself of the tokens that this request drew; 0 if it drew none.
     """
 
     reason: Reason
@@ -109,11 +118,19 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Counts since the start, and the present load. Tokens reserved never exceed the budget."""
+    """Counts since the start, and the present load. Tokens reserved never exceed the budget.
+
+    `tokens_shared`: found in memory instead of computed. `prefill_seconds`, `decode_seconds`: time of the steps,
+    shared out by the rows that each kind had in them. `evictions`: how often a running text was put back.
+    """
 
     steps: int
     tokens_decoded: int
     tokens_prefilled: int
+    tokens_shared: int
+    prefill_seconds: float
+    decode_seconds: float
+    evictions: int
     running: int
     waiting: int
     tokens_reserved: int

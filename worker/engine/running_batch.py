@@ -1,136 +1,237 @@
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
-from concurrent.futures import Future
-from dataclasses import dataclass
+"""The sequences of an engine, and the steps that take them forward."""
 
+import time
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.engine.batcher import Batcher
-from worker.engine.errors import EngineCancelled
+from worker.engine.batcher import Batcher, Chunk
+from worker.engine.errors import EngineCancelled, EngineError, EngineExpired
 from worker.engine.gpt2 import Gpt2
-from worker.engine.picking import advance, resumed_logprobs, row_of
+from worker.engine.picking import advance, row_of
 from worker.engine.request import Finished
-from worker.engine.sampler import Drawn, Row, draw
+from worker.engine.rows import UNKNOWN, Rows
+from worker.engine.sampler import Drawn, Row
 from worker.engine.sequence import RunningSequence
 from worker.engine.tokenizer import Tokenizer
 
-# A step admits prompts until it has prefilled this many tokens, so that running texts do not stall.
-PREFILL_TOKENS = 256
+# A step runs so many tokens of prompts at most, so that running texts do not stall.
+PROMPT_TOKENS = 256
+
+Mask = NDArray[np.bool_] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one decode step gave: logits (batch, vocabulary), and a draw or its failure for each slot."""
+@dataclass(slots=True)
+class Counts:
+    """What the steps did so far; seconds are shared out by rows."""
 
-    logits: Tensor
-    drawn: Sequence[Drawn | Exception]
+    steps: int = 0
+    decoded: int = 0
+    prefilled: int = 0
+    evictions: int = 0
+    decode_seconds: float = 0.0
+    prefill_seconds: float = 0.0
 
 
 class RunningBatch:
-    """The sequences of an engine and the cache they share; touched by the engine's thread alone."""
+    """Touched by the engine's thread alone."""
 
-    def __init__(self, model: Gpt2, tokenizer: Tokenizer, *, slots: int, token_budget: int) -> None:
-        self.tokens_prefilled = 0
+    def __init__(self, model: Gpt2, tokenizer: Tokenizer, *, slots: int, blocks: int) -> None:
+        self.counts = Counts()
+        self.batcher: Batcher[RunningSequence] = Batcher(slots=slots, blocks=blocks, longest=model.shape.context)
         self._model = model
         self._tokenizer = tokenizer
-        self._cache = model.new_cache(slots, model.weights.shape.context)
-        self.batcher: Batcher[RunningSequence] = Batcher(slots=slots, token_budget=token_budget)
+        self._cache = model.new_cache(blocks)
+        self._flight: _Flight | None = None
+        self._masks = ThreadPoolExecutor(1, thread_name_prefix="constraints")
 
     def add(self, sequence: RunningSequence) -> None:
-        self.batcher.add(sequence, sequence.most_tokens)
+        """Queue a sequence; one whose resumed tokens hold its end is finished at once."""
+        if sequence.reason is None:
+            self.batcher.add(sequence)
+            return
+        try:
+            sequence.on_delta(sequence.delta((), ()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
+            sequence.future.set_exception(error)
+        else:
+            sequence.future.set_result(sequence.finished())
 
     def cancel(self, futures: AbstractSet[Future[Finished]]) -> None:
         """Remove the sequences of `futures`, running or waiting; the futures get EngineCancelled."""
-        for slot, sequence in self._from_last_slot():
+        self._remove(lambda sequence: sequence.future in futures, EngineCancelled)
+
+    def expire(self, now: float) -> None:
+        """Remove the sequences whose deadline is not after `now`; their futures get EngineExpired."""
+        self._remove(
+            lambda sequence: (deadline := sequence.request.deadline) is not None and deadline <= now, EngineExpired
+        )
+
+    def evict(self, futures: AbstractSet[Future[Finished]]) -> None:
+        """Put the running sequences of `futures` back behind all that wait."""
+        self._land()
+        for sequence in self.batcher.running:
             if sequence.future in futures:
-                self._release(slot)
-                sequence.future.set_exception(EngineCancelled())
-        for sequence in self.batcher.waiting:
-            if sequence.future in futures:
-                self.batcher.withdraw(sequence)
-                sequence.future.set_exception(EngineCancelled())
+                self.counts.evictions += self.batcher.evict(sequence)
 
-    def admit(self) -> None:
-        """Give waiting sequences slots and prefill them, up to about PREFILL_TOKENS tokens."""
-        before = self.tokens_prefilled
-        while self.tokens_prefilled - before < PREFILL_TOKENS and (admitted := self.batcher.admit()):
-            sequence, slot = admitted
-            try:
-                self._prefill(sequence, slot)
-                if sequence.reason is not None:
-                    sequence.on_delta(sequence.delta((), ()))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
-                self._fail(slot, error)
-            else:
-                self._release_if_ended(slot)
+    def step(self) -> None:
+        """Run the next tokens of prompts and texts together, draw, and deliver what was drawn.
 
-    def decode(self) -> Step:
-        """Run one token of every running sequence and draw its next."""
-        running = self.batcher.running
-        tokens, positions = [s.ids[-1] for s in running], [len(s.ids) - 1 for s in running]
-        logits = self._model.decode(self._cache, tokens, positions)
-        return Step(logits, self._draw(logits, [row_of(s) for s in running]))
+        With lookahead, what is delivered is the step before, while the device computes this one.
+        """
+        begun = time.perf_counter()
+        chunks = self.batcher.plan(PROMPT_TOKENS)
+        flight = self._launch(chunks) if chunks else None
+        if self._model.backend.lookahead:
+            self._land()
+        self._flight = flight
+        # Only now: the same sequences were under way in the step that has landed.
+        for sequence in flight.sequences if flight else ():
+            sequence.under_way = True
+        if not self._model.backend.lookahead:
+            self._land()
+        self._count(chunks, time.perf_counter() - begun)
 
-    def deliver(self, step: Step) -> None:
-        """Hand every sequence its token and its caller the new text; free the slots of those that ended."""
-        for slot, sequence in self._from_last_slot():
-            drawn = step.drawn[slot]
-            if isinstance(drawn, Exception):
-                self._fail(slot, drawn)
+    def close(self) -> None:
+        self._masks.shutdown()
+
+    def _launch(self, chunks: Sequence[Chunk[RunningSequence]]) -> "_Flight":
+        drawing = [chunk for chunk in chunks if chunk.draws]
+        masks = self._masks.submit(_allowed, drawing) if any(c.item.constraint for c in drawing) else None
+        logits = self._model.forward(self._rows(chunks), self._cache)
+        allowed = masks.result() if masks else [None] * len(drawing)
+        rows = [
+            row_of(chunk.item, chunk.slot, None if isinstance(mask, Exception) else mask)
+            for chunk, mask in zip(drawing, allowed, strict=True)
+        ]
+        drawn = self._draw(logits, rows)
+        if self._model.backend.lookahead and any(chunk.item.sampling.banned for chunk in drawing):
+            logits = logits.clone()  # the next pass is begun before it shows whether a token is to be drawn again
+        return _Flight([chunk.item for chunk in drawing], logits, rows, allowed, drawn)
+
+    def _land(self) -> None:
+        """Hand every sequence its token and its caller the new text; those that end leave."""
+        flight, self._flight = self._flight, None
+        if flight is None or not flight.sequences:
+            return
+        drawn = flight.drawn()
+        for i, sequence in enumerate(flight.sequences):
+            sequence.under_way = False
+            if sequence.future.done():  # it ended one step ago, when this one had begun
                 continue
+            mask = flight.allowed[i]
+            again = partial(self._draw_again, flight.logits[i : i + 1], flight.rows[i])
             try:
-                sequence.on_delta(advance(sequence, step.logits[slot], drawn, self._tokenizer))
+                token = _unless_failed(mask if isinstance(mask, Exception) else drawn[i])
+                sequence.on_delta(advance(sequence, token, again, self._tokenizer))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
-                self._fail(slot, error)
+                self.batcher.release(sequence)
+                sequence.future.set_exception(error)
             else:
-                self._release_if_ended(slot)
+                if sequence.reason is not None:
+                    self.batcher.release(sequence)
+                    sequence.future.set_result(sequence.finished())
 
-    def _draw(self, logits: Tensor, rows: Sequence[Row]) -> Sequence[Drawn | Exception]:
+    def _rows(self, chunks: Sequence[Chunk[RunningSequence]]) -> Rows:
+        tokens: list[int] = []
+        positions: list[int] = []
+        slots: list[int] = []
+        wanted: list[int] = []
+        for chunk in chunks:
+            end = chunk.start + chunk.count
+            tokens += chunk.item.ids[chunk.start : end]
+            positions += range(chunk.start, end)
+            slots += [chunk.slot] * chunk.count
+            if len(tokens) < len(positions):
+                tokens.append(UNKNOWN)
+            if chunk.draws:
+                wanted.append(len(tokens) - 1)
+        return Rows(tokens, positions, slots, wanted, self.batcher.tables, self.batcher.table_length)
+
+    def _draw(self, logits: Tensor, rows: Sequence[Row]) -> Callable[[], Sequence[Drawn | Exception]]:
         """Draw for all rows at once; if that fails, row by row, so that only the row at fault fails.
 
-        Raises what happened if every row fails: then it is no row's fault.
+        What is returned raises what happened if every row fails: then it is no row's fault.
         """
+        if not rows:
+            return list
         try:
-            return draw(logits, rows, self._tokenizer.end_ids)
+            waiting = self._model.backend.draw(logits, rows, self._tokenizer.end_ids)
         except Exception as error:
             drawn = [self._draw_one(logits[i : i + 1], row) for i, row in enumerate(rows)]
             if len(rows) > 1 and all(isinstance(one, Exception) for one in drawn):
                 raise error from None
-            return drawn
+            return lambda: drawn
+        return waiting
 
     def _draw_one(self, logits: Tensor, row: Row) -> Drawn | Exception:
         try:
-            return draw(logits, [row], self._tokenizer.end_ids)[0]
+            return self._model.backend.draw(logits, [row], self._tokenizer.end_ids)()[0]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
             return error
 
-    def _from_last_slot(self) -> Sequence[tuple[int, RunningSequence]]:
-        # A released slot is filled by the last one, so in this order each has its turn once.
-        return list(enumerate(self.batcher.running))[::-1]
+    def _draw_again(self, logits: Tensor, row: Row, masked: tuple[int, ...]) -> Drawn:
+        return self._model.backend.draw(logits, [replace(row, masked=masked)], self._tokenizer.end_ids)()[0]
 
-    def _prefill(self, sequence: RunningSequence, slot: int) -> None:
-        """Write all tokens but the last, which the next decode step runs."""
-        ids, resumed = sequence.ids[:-1], sequence.generated
-        if not ids:
+    def _remove(self, chosen: Callable[[RunningSequence], bool], error: type[EngineError]) -> None:
+        sequences = [sequence for sequence in self.batcher if chosen(sequence)]
+        if sequences:
+            self._land()
+        for sequence in sequences:
+            if sequence.future.done():
+                continue
+            self.batcher.release(sequence)
+            sequence.future.set_exception(error())
+
+    def _count(self, chunks: Sequence[Chunk[RunningSequence]], seconds: float) -> None:
+        rows = sum(chunk.count for chunk in chunks)
+        if not rows:
             return
-        hidden = self._model.prefill(self._cache, slot, 0, ids)
-        sequence.record(resumed_logprobs(self._model, hidden[len(ids) - len(resumed) :], resumed))
-        self.tokens_prefilled += len(ids)
+        # The first draw of a text is made with the last token of its prompt, which counts as prompt; and so do the
+        # tokens of an evicted or resumed text that are computed again.
+        prompt_rows = sum(
+            chunk.count
+            for chunk in chunks
+            if chunk.start < len(chunk.item.request.prompt) or chunk.count > 1 or not chunk.draws
+        )
+        counts = self.counts
+        counts.steps += 1
+        counts.decoded += sum(chunk.draws for chunk in chunks)
+        counts.prefilled += prompt_rows
+        counts.prefill_seconds += seconds * prompt_rows / rows
+        counts.decode_seconds += seconds * (rows - prompt_rows) / rows
 
-    def _release_if_ended(self, slot: int) -> None:
-        sequence = self.batcher.running[slot]
-        if sequence.reason is not None:
-            self._release(slot)
-            sequence.future.set_result(sequence.finished())
 
-    def _release(self, slot: int) -> None:
-        move = self.batcher.release(slot)
-        if move is not None:
-            moved = self.batcher.running[move.target]
-            self._cache.move(move.source, move.target, len(moved.ids))
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A step that was begun: whose draws are under way, from which logits, and how to wait for them."""
 
-    def _fail(self, slot: int, error: Exception) -> None:
-        future = self.batcher.running[slot].future
-        self._cache.clear(slot)
-        self._release(slot)
-        future.set_exception(error)
+    sequences: Sequence[RunningSequence]
+    logits: Tensor
+    rows: Sequence[Row]
+    allowed: Sequence[Mask | Exception]
+    drawn: Callable[[], Sequence[Drawn | Exception]]
+
+
+def _unless_failed(drawn: Drawn | Exception) -> Drawn:
+    if isinstance(drawn, Exception):
+        raise drawn
+    return drawn
+
+
+def _allowed(chunks: Sequence[Chunk[RunningSequence]]) -> list[Mask | Exception]:
+    """Ask the constraint of every chunk's sequence; one that fails gives its error."""
+    masks: list[Mask | Exception] = []
+    for chunk in chunks:
+        constraint = chunk.item.constraint
+        try:
+            masks.append(constraint.allowed() if constraint else None)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
+            masks.append(error)
+    return masks

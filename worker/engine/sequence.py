@@ -1,5 +1,5 @@
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from worker.engine.request import Delta, Finished, Reason, Request, TokenLogprob
@@ -21,9 +21,13 @@ class RunningSequence:
         self.sampling = request.sampling
         self.future = future
         self.on_delta = on_delta
-        self.cancelled = False
         self.reason: Reason | None = None
         self.ids: list[int] = list(request.prompt)
+        self.scope = request.scope
+        self.most_tokens = len(request.prompt) + request.sampling.max_tokens
+        self.constraint = request.constraint() if request.constraint else None
+        self.under_way = False  # whether a draw was begun whose token is not known yet
+        self._goes_on_blind = not (request.constraint or self.sampling.banned)
         # Looked up here, on the caller's thread, because it reads the whole vocabulary.
         self.never = tokenizer.holding(self.sampling.banned) if self.sampling.banned else None
         self._end_ids = tokenizer.end_ids
@@ -37,21 +41,20 @@ class RunningSequence:
                 self.accept(token)
 
     @property
-    def generated(self) -> Sequence[int]:
-        return self.ids[len(self.request.prompt) :]
+    def length(self) -> int:
+        """How many tokens there are, with one under way where the next can be computed without knowing it."""
+        return len(self.ids) + (self.under_way and self._goes_on_blind)
 
     @property
     def position(self) -> int:
         """How many tokens have been generated: the position of the next draw."""
         return len(self.ids) - len(self.request.prompt)
 
-    @property
-    def most_tokens(self) -> int:
-        return len(self.request.prompt) + self.sampling.max_tokens
-
     def accept(self, token: int) -> None:
         """Append a drawn token; sets `reason` if the text ends with it."""
         self.ids.append(token)
+        if self.constraint:
+            self.constraint.accept(token)
         if token in self._end_ids:
             self.end("stop")
             return
@@ -64,9 +67,9 @@ class RunningSequence:
         self._extend(self._detokenizer.flush())
         self.reason = self.reason or reason
 
-    def record(self, logprobs: Sequence[float]) -> None:
-        """Note the model's log-probabilities of the next tokens, in order."""
-        self._logprobs.extend(logprobs)
+    def record(self, logprob: float) -> None:
+        """Note the model's log-probability of the token accepted last."""
+        self._logprobs.append(logprob)
 
     def would_write_banned(self, token: int) -> bool:
         """Whether `token` would complete a banned string in the generated text."""

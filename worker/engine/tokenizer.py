@@ -117,7 +117,11 @@ def load_tokenizer(source: str, *, vocabulary: int, end_ids: frozenset[int]) -> 
         raise ModelRefused(f"{source} has no readable tokenizer: {reason}") from error
     if getattr(fast, "backend_tokenizer", None) is None:
         raise ModelRefused(f"{source} has a tokenizer without a tokenizer.json form")
-    largest = max(fast.get_vocab().values(), default=-1)
+    ids = fast.get_vocab()
+    if ids.keys() <= set(fast.all_special_tokens):
+        # The library makes an empty one where there are no files of one.
+        raise ModelRefused(f"{source} has no readable tokenizer: none of its files is there")
+    largest = max(ids.values())
     if not 0 <= largest < vocabulary:
         raise ModelRefused(
             f"{source} has a tokenizer whose largest id is {largest}, but a vocabulary of {vocabulary}"

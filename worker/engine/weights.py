@@ -1,7 +1,7 @@
-"""Any checkpoint of the GPT-2 architecture, as the plain tensors our forward pass reads."""
+"""Any checkpoint of the GPT-2 architecture: read through transformers, and checked."""
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -43,51 +43,30 @@ class Shape:
         scale = self.head_size**-0.5 if self.scale_by_head else 1.0
         return scale / (layer + 1) if self.scale_by_layer else scale
 
-    def parameters(self, *, tied: bool) -> int:
-        """Return the number of parameters, up to biases and norms."""
-        block = 4 * self.width * self.width + 2 * self.width * self.inner
-        tables = (1 if tied else 2) * self.padded_vocabulary + self.context
-        return self.layers * block + tables * self.width
+    @property
+    def matrix_parameters(self) -> int:
+        """How many parameters the layers' matrices have."""
+        return self.layers * (4 * self.width * self.width + 2 * self.width * self.inner)
+
+    @property
+    def vector_parameters(self) -> int:
+        """How many parameters the table of positions, the biases and the norms have."""
+        return self.width * (self.context + 2) + self.layers * (9 * self.width + self.inner)
+
+    @property
+    def table_parameters(self) -> int:
+        """How many parameters the table of tokens has, padded; a head of its own has as many."""
+        return self.padded_vocabulary * self.width
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """One layer. Matrices are (out, in), as `torch.nn.functional.linear` takes them."""
-
-    norm1: Tensor
-    norm1_bias: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor
-    projection: Tensor
-    projection_bias: Tensor
-    norm2: Tensor
-    norm2_bias: Tensor
-    expand: Tensor
-    expand_bias: Tensor
-    contract: Tensor
-    contract_bias: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Embeddings (padded vocabulary, width) and (context, width), the layers, the last norm, the head."""
+class Checkpoint:
+    """A checkpoint in memory, in fp32. `tensors` are named as in transformers, matrices (in, out)."""
 
     shape: Shape
-    tokens: Tensor
-    positions: Tensor
-    blocks: tuple[Block, ...]
-    norm: Tensor
-    norm_bias: Tensor
-    head: Tensor
+    tensors: dict[str, Tensor]
     end_ids: frozenset[int]
-
-    def digest(self) -> str:
-        """Return the SHA-256 of the config numbers and of every tensor's bytes, as hex."""
-        sha = hashlib.sha256(repr(self.shape).encode())
-        blocks = [getattr(block, field.name) for block in self.blocks for field in fields(Block)]
-        for tensor in (self.tokens, self.positions, *blocks, self.norm, self.norm_bias, self.head):
-            sha.update(tensor.contiguous().view(torch.uint8).cpu().numpy().data)
-        return sha.hexdigest()
+    digest: str  # SHA-256 of the config's numbers and of all tensors
 
 
 def read_shape(source: str) -> tuple[Shape, bool]:
@@ -103,6 +82,9 @@ def read_shape(source: str) -> tuple[Shape, bool]:
         raise ModelRefused(f"{source} is a {config.model_type} model, not of the GPT-2 architecture")
     if config.activation_function not in ACTIVATIONS:
         raise ModelRefused(f"{source} uses the activation {config.activation_function}, which is not known here")
+    sizes = (config.vocab_size, config.n_positions, config.n_embd, config.n_head, config.n_layer)
+    if min(sizes) < 1:
+        raise ModelRefused(f"{source} has a size below 1 in its config.json")
     if config.n_embd % config.n_head:
         raise ModelRefused(f"{source} has a width of {config.n_embd}, not a multiple of its {config.n_head} heads")
     if getattr(config, "add_cross_attention", False):
@@ -122,54 +104,31 @@ def read_shape(source: str) -> tuple[Shape, bool]:
     return shape, bool(config.tie_word_embeddings)
 
 
-def load_weights(source: str, *, device: torch.device, dtype: torch.dtype, cache_bytes: int) -> Weights:
-    """Load the checkpoint `source`, a local folder or a hub id, leaving room for `cache_bytes` of cache.
+def load_checkpoint(source: str) -> Checkpoint:
+    """Load the checkpoint `source`, a local folder or a hub id.
 
-    ModelRefused names what is wrong: architecture, missing or damaged files, or too little memory.
+    ModelRefused names what is wrong: architecture, or missing or damaged files.
     """
-    shape, tied = read_shape(source)
-    _check_memory(source, shape, tied=tied, device=device, dtype=dtype, cache_bytes=cache_bytes)
+    shape, _ = read_shape(source)
     model = _pretrained(source)
     end_ids = _end_ids(model, shape.vocabulary)
-    state: dict[str, Tensor] = model.state_dict()
+    tensors: dict[str, Tensor] = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    sha = hashlib.sha256(repr(shape).encode())
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ModelRefused(f"{source} is damaged: {name} holds values that are not finite numbers")
+        sha.update(name.encode())
+        sha.update(tensor.contiguous().view(torch.uint8).numpy().data)
+    return Checkpoint(shape, tensors, end_ids, sha.hexdigest())
 
-    def vector(name: str) -> Tensor:
-        return state[f"transformer.{name}"].to(device=device, dtype=dtype)
 
-    def matrix(name: str) -> Tensor:
-        # Popped, so that the checkpoint's own copy is freed layer by layer.
-        return state.pop(f"transformer.{name}").t().contiguous().to(device=device, dtype=dtype)
-
-    def block(i: int) -> Block:
-        return Block(
-            norm1=vector(f"h.{i}.ln_1.weight"),
-            norm1_bias=vector(f"h.{i}.ln_1.bias"),
-            qkv=matrix(f"h.{i}.attn.c_attn.weight"),
-            qkv_bias=vector(f"h.{i}.attn.c_attn.bias"),
-            projection=matrix(f"h.{i}.attn.c_proj.weight"),
-            projection_bias=vector(f"h.{i}.attn.c_proj.bias"),
-            norm2=vector(f"h.{i}.ln_2.weight"),
-            norm2_bias=vector(f"h.{i}.ln_2.bias"),
-            expand=matrix(f"h.{i}.mlp.c_fc.weight"),
-            expand_bias=vector(f"h.{i}.mlp.c_fc.bias"),
-            contract=matrix(f"h.{i}.mlp.c_proj.weight"),
-            contract_bias=vector(f"h.{i}.mlp.c_proj.bias"),
+def check_memory(source: str, needed: int, device: torch.device) -> None:
+    """Raise ModelRefused if `device` has not so many bytes left for the model and its cache."""
+    available = available_bytes(device)
+    if available is not None and needed > available:
+        raise ModelRefused(
+            f"{source} needs {needed / 2**30:.1f} GiB with its cache and {available / 2**30:.1f} GiB are available"
         )
-
-    table = _padded(vector("wte.weight"), shape.padded_vocabulary)
-    head = state["lm_head.weight"].to(device=device, dtype=dtype)
-    untied = not torch.equal(head, table[: shape.vocabulary])
-    del model
-    return Weights(
-        shape=shape,
-        tokens=table,
-        positions=vector("wpe.weight"),
-        blocks=tuple(block(i) for i in range(shape.layers)),
-        norm=vector("ln_f.weight"),
-        norm_bias=vector("ln_f.bias"),
-        head=_padded(head, shape.padded_vocabulary) if untied else table,
-        end_ids=end_ids,
-    )
 
 
 def _pretrained(source: str) -> Any:
@@ -193,22 +152,6 @@ def _end_ids(model: Any, vocabulary: int) -> frozenset[int]:
         ends.update(value if isinstance(value, list) else [] if value is None else [value])
     # Chinese GPT-2s are published with the English end id, which is outside of their vocabulary.
     return frozenset(end for end in ends if 0 <= end < vocabulary)
-
-
-def _check_memory(
-    source: str, shape: Shape, *, tied: bool, device: torch.device, dtype: torch.dtype, cache_bytes: int
-) -> None:
-    available = available_bytes(device)
-    # On the CPU one layer exists twice while it is transposed, and an untied head while it is padded.
-    needed = int(1.1 * shape.parameters(tied=tied)) * dtype.itemsize + cache_bytes
-    if available is not None and needed > available:
-        raise ModelRefused(
-            f"{source} needs {needed / 2**30:.1f} GiB with its cache and {available / 2**30:.1f} GiB are available"
-        )
-
-
-def _padded(table: Tensor, rows: int) -> Tensor:
-    return torch.nn.functional.pad(table, (0, 0, 0, rows - table.shape[0]))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,12 +1,14 @@
 """A tiny random GPT-2 with a byte-level tokenizer, and ways to run requests without a thread."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from worker.engine import Delta, Engine, Finished, Request, Sampling
+from tests.unit.engine import asking
+from tests.unit.engine.asking import Answer
+from worker.engine import Engine, Request, Sampling
+from worker.engine.constraint import MakeConstraint
 from worker.engine.loading import LoadedModel, load_model
 
 CORPUS = [
@@ -15,23 +17,6 @@ CORPUS = [
     "春眠不觉晓、处处闻啼鸟。 déjà vu — naïve café 🌹🌊",
     "winter comes, and the snow comes again, again and again.",
 ]
-
-
-@dataclass
-class Answer:
-    """What a caller collected of one request."""
-
-    deltas: list[Delta] = field(default_factory=list)
-    finished: Finished | None = None
-    error: BaseException | None = None
-
-    @property
-    def text(self) -> str:
-        return "".join(delta.text for delta in self.deltas)
-
-    @property
-    def tokens(self) -> list[int]:
-        return [token for delta in self.deltas for token in delta.tokens]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,7 +30,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-Run = Callable[[Engine, Iterable[Request]], list[Answer]]
+Run = Callable[..., list[Answer]]
 MakeCheckpoint = Callable[..., Path]
 
 
@@ -74,7 +59,7 @@ def make_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> MakeCheckpoint:
         settings = {
             "vocab_size": 400,
             "n_positions": 128,
-            "n_embd": 32,
+            "n_embd": 64,
             "n_layer": 2,
             "n_head": 2,
             # Wide enough that greedy texts of a random model vary instead of repeating one token.
@@ -96,7 +81,7 @@ def checkpoint(make_checkpoint: MakeCheckpoint) -> Path:
 
 @pytest.fixture(scope="session")
 def loaded(checkpoint: Path) -> LoadedModel:
-    return load_model(str(checkpoint), slots=8, device="cpu", threads=None)
+    return load_model(str(checkpoint), kv_blocks=64, device="cpu")
 
 
 @pytest.fixture
@@ -105,25 +90,28 @@ def engine(loaded: LoadedModel) -> Engine:
     return Engine(loaded, slots=8)
 
 
+@pytest.fixture(scope="session", params=("native-fp32", "native-int8", "plain-fp32"))
+def any_loaded(request: pytest.FixtureRequest, checkpoint: Path) -> LoadedModel:
+    """The model on each backend in turn; those that promise the same bits in any company."""
+    import torch
+
+    kind, _, precision = request.param.partition("-")
+    with pytest.MonkeyPatch.context() as patch:
+        if kind == "plain":
+            if not torch.backends.mkl.is_available():
+                pytest.skip("torch without MKL promises nothing")
+            patch.setattr("worker.engine.loading.kernels", lambda: None)
+        loaded = load_model(str(checkpoint), kv_blocks=64, device="cpu", precision=precision, threads=2)
+    name = loaded.model.backend.name
+    assert name == request.param, "the kernels are not compiled: python -m worker.engine.native.build"
+    assert loaded.numerics is not None
+    return loaded
+
+
 @pytest.fixture(scope="session")
 def run() -> Run:
     """Return a function that submits requests at once and steps the engine until all have ended."""
-
-    def run_all(engine: Engine, requests: Iterable[Request]) -> list[Answer]:
-        answers, futures = [], []
-        for request in requests:
-            answers.append(Answer())
-            futures.append(engine.submit(request, answers[-1].deltas.append))
-        for _ in range(5_000):
-            if all(future.done() for future in futures):
-                break
-            engine.step()
-        for answer, future in zip(answers, futures, strict=True):
-            answer.error = future.exception(timeout=0)
-            answer.finished = future.result() if answer.error is None else None
-        return answers
-
-    return run_all
+    return asking.run
 
 
 @pytest.fixture(scope="session")
@@ -131,13 +119,21 @@ def ask(loaded: LoadedModel) -> Callable[..., Request]:
     """Return a factory of requests: a prompt text, and any fields of Sampling."""
 
     def make(
-        prompt: str = "the rose of ", *, generated: tuple[int, ...] = (), published: int = 0, **sampling: object
+        prompt: str = "the rose of ",
+        *,
+        generated: tuple[int, ...] = (),
+        published: int = 0,
+        constraint: MakeConstraint | None = None,
+        deadline: float | None = None,
+        **sampling: object,
     ) -> Request:
         return Request(
             prompt=tuple(loaded.tokenizer.encode(prompt)),
             sampling=Sampling(**{"seed": 1, "max_tokens": 24, **sampling}),
             generated=generated,
             published=published,
+            constraint=constraint,
+            deadline=deadline,
         )
 
     return make

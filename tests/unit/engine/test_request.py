@@ -51,6 +51,12 @@ def test_a_request_that_cannot_run_is_refused_with_the_reason(fields: dict[str, 
         check_request(request, vocabulary=400, context=100, token_budget=80)
 
 
+def test_a_request_has_a_scope_of_all_and_no_deadline_or_constraint_unless_it_says_so() -> None:
+    request = Request(prompt=(1,), sampling=Sampling(seed=0))
+
+    assert (request.scope, request.deadline, request.constraint) == ("", None, None)
+
+
 def test_a_request_that_just_fits_is_accepted() -> None:
     request = Request(prompt=(1,) * 70, sampling=Sampling(seed=0, max_tokens=10), generated=(399,) * 10)
 

@@ -1,44 +1,228 @@
+"""What a draw promises besides its distribution, in every implementation."""
+
 import math
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    MinPLogitsWarper,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from tests.unit.engine.drawing import BY_EACH, Draw, as_in_a_model, drawn_at, random_logits, row
+from tests.unit.engine.levels import LEVEL, backend
+from worker.engine.native.library import Level
 from worker.engine.request import Sampling
-from worker.engine.sampler import Row, draw, filtered
+from worker.engine.sampler import Drawn, Row, filtered
 
-VOCABULARY = 384
-END = frozenset({0})
-
-
-def logits_of(rows: int, seed: int = 3, scale: float = 3.0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn((rows, VOCABULARY), generator=generator) * scale
+NO_END: frozenset[int] = frozenset()
 
 
-def row(ids: Sequence[int] = (1,), *, prompt: int = 1, masked: tuple[int, ...] = (), **sampling: object) -> Row:
-    return Row(Sampling(**{"seed": 5, "max_tokens": 100, **sampling}), list(ids), prompt, masked)
+def one_draw(draw: Draw, logits: torch.Tensor, one: Row, ends: frozenset[int] = NO_END) -> Drawn:
+    [drawn] = draw(logits[None], [one], ends)
+    return drawn
 
 
-def scores_seen(logits: torch.Tensor, one: Row, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
-    """Return the scores that the filters get: after penalties and temperature."""
-    seen: list[torch.Tensor] = []
+def mixed_rows(count: int, vocabulary: int) -> list[Row]:
+    """Rows with different parameters, of which some are greedy, masked or penalised."""
+    return [
+        row(
+            [(7 * i + j) % vocabulary for j in range(2 + i % 9)],
+            seed=i,
+            top_k=(0, 20, 3)[i % 3],
+            top_p=(1.0, 0.9, 0.5, 0.99)[i % 4],
+            min_p=(0.0, 0.05)[i % 2],
+            temperature=(1.0, 0.0, 1.3, 0.4, 2.0)[i % 5],
+            repetition_penalty=(1.0, 1.2)[i % 2],
+            presence_penalty=(0.0, 0.4, -0.4)[i % 3],
+            logprobs=i % 4,
+            masked=tuple(range(i % 3)),
+            allowed=np.arange(vocabulary) % 5 > 0 if i % 6 == 5 else None,
+        )
+        for i in range(count)
+    ]
 
-    def spy(scores: torch.Tensor, samplings: Sequence[Sampling]) -> torch.Tensor:
-        seen.append(scores)
-        return filtered(scores, samplings)
 
-    monkeypatch.setattr("worker.engine.sampler.filtered", spy)
-    draw(logits, [one], END)
-    return seen[0]
+@BY_EACH
+def test_a_row_draws_the_same_alone_and_in_any_company(draw: Draw) -> None:
+    logits = torch.stack([random_logits(400, seed) for seed in range(70)])
+    rows = mixed_rows(70, 400)
+
+    together = draw(logits, rows, NO_END)
+    backwards = draw(logits.flip(0), rows[::-1], NO_END)[::-1]
+    few = [drawn for at in range(0, 70, 3) for drawn in draw(logits[at : at + 3], rows[at : at + 3], NO_END)]
+    alone = [one_draw(draw, logits[i], rows[i]) for i in range(70)]
+
+    assert alone == together == backwards == few
+
+
+@LEVEL
+def test_a_row_draws_the_same_with_any_number_of_threads(level: Level) -> None:
+    logits = torch.stack([random_logits(400, seed) for seed in range(33)])
+    rows = mixed_rows(33, 400)
+
+    by_one, *by_more = (backend(level, threads=threads).draw(logits, rows, NO_END)() for threads in (1, 2, 3))
+
+    assert by_more == [by_one, by_one]
+
+
+@BY_EACH
+def test_greedy_takes_the_best_token_after_penalties(draw: Draw) -> None:
+    logits = random_logits(400)
+    first, second, third = logits.topk(3).indices.tolist()
+
+    plain = one_draw(draw, logits, row(temperature=0))
+    biased = one_draw(draw, logits, row(temperature=0, logit_bias={first: -100.0}))
+    masked = one_draw(draw, logits, row(temperature=0, masked=(first, second)))
+
+    assert [plain.token, biased.token, masked.token] == [first, second, third]
+
+
+@BY_EACH
+@pytest.mark.parametrize("vocabulary", [2, 5, 64, 400])
+def test_greedy_takes_the_first_of_equal_tokens(draw: Draw, vocabulary: int) -> None:
+    logits = torch.zeros(vocabulary)
+
+    assert one_draw(draw, logits, row(temperature=0)).token == 0
+    assert one_draw(draw, logits, row(temperature=0, masked=(0,))).token == 1
+
+
+@BY_EACH
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"top_p": 1e-50},
+        {"top_p": 1e-300, "min_p": 1.0},
+        {"temperature": 1e-300, "top_p": 0.9},
+        {"temperature": 1e-40, "top_k": 5},
+        {"temperature": 9e-4, "min_p": 0.5},
+        {"temperature": 1e-3},
+    ],
+)
+def test_the_smallest_values_allowed_draw_the_best_token(draw: Draw, sampling: dict[str, float]) -> None:
+    logits = random_logits(400)
+
+    assert set(drawn_at(draw, logits, row(**sampling), [0.0, 0.3, 0.999_999])) == {int(logits.argmax())}
+
+
+@BY_EACH
+def test_logprobs_are_the_models_own_before_any_step(draw: Draw) -> None:
+    logits = random_logits(400)
+    expected = torch.log_softmax(logits.double(), -1)
+    one = row(logprobs=3, top_k=1, temperature=0.2, logit_bias={7: 50.0}, masked=(int(logits.argmax()),))
+
+    drawn = one_draw(draw, logits, one)
+
+    assert drawn.token == 7
+    assert drawn.logprob == pytest.approx(expected[7].item(), rel=1e-6)
+    assert [token for token, _ in drawn.top] == expected.topk(3).indices.tolist()
+    assert [value for _, value in drawn.top] == pytest.approx(expected.topk(3).values.tolist(), rel=1e-6)
+
+
+@BY_EACH
+def test_each_row_reports_as_many_alternatives_as_it_asks_for_and_as_there_are(draw: Draw) -> None:
+    rows = [row(logprobs=count) for count in (None, 0, 2, 5)]
+
+    many = draw(as_in_a_model(random_logits(400), 4), rows, NO_END)
+    few = draw(as_in_a_model(random_logits(3), 4), rows, NO_END)
+
+    assert [len(drawn.top) for drawn in many] == [0, 0, 2, 5]
+    assert [len(drawn.top) for drawn in few] == [0, 0, 2, 3]
+
+
+@BY_EACH
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("vocabulary", [2, 64, 400])
+def test_a_row_whose_tokens_are_all_masked_has_none(draw: Draw, vocabulary: int, temperature: float) -> None:
+    logits = random_logits(vocabulary)
+    everything = tuple(range(vocabulary))
+    rows = [
+        row(temperature=temperature, masked=everything),
+        row(temperature=temperature, never=np.arange(vocabulary), top_k=2),
+        row(temperature=temperature, allowed=np.zeros(vocabulary, np.bool_), top_p=0.5),
+        row(temperature=temperature, masked=everything[1:], min_tokens=5),
+        row(temperature=temperature, masked=everything[1:]),
+    ]
+
+    drawn = draw(as_in_a_model(logits, 5), rows, frozenset({0}))
+
+    assert [one.token for one in drawn] == [None, None, None, None, 0]
+    assert not any(math.isnan(one.logprob) for one in drawn)
+
+
+@BY_EACH
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+@pytest.mark.parametrize("at", [0, 63, 99])
+@pytest.mark.parametrize(
+    "sampling", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.9}, {"min_p": 0.1}], ids=str
+)
+def test_logits_that_are_no_numbers_give_a_logprob_that_is_none(
+    draw: Draw, sampling: dict[str, float], at: int, broken: float
+) -> None:
+    logits = as_in_a_model(random_logits(100), 3)
+    logits[1, at] = broken
+
+    before, drawn, after = draw(logits, [row(**sampling)] * 3, NO_END)
+
+    assert math.isnan(drawn.logprob)
+    assert before == after
+    assert math.isfinite(after.logprob)
+
+
+@BY_EACH
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_a_row_without_any_number_is_no_crash(draw: Draw, value: float) -> None:
+    rows = [row(**sampling) for sampling in ({}, {"temperature": 0}, {"top_k": 3, "top_p": 0.5, "min_p": 0.5})]
+
+    drawn = draw(torch.full((3, 70), value), rows, NO_END)
+
+    assert all(math.isnan(one.logprob) for one in drawn)
+
+
+@BY_EACH
+@pytest.mark.parametrize("allowed", [np.ones(399, np.bool_), np.ones(401, np.bool_), np.ones(400, np.int64)])
+def test_a_mask_of_another_form_is_an_error(draw: Draw, allowed: "np.ndarray") -> None:
+    with pytest.raises((ValueError, RuntimeError, TypeError)):
+        one_draw(draw, random_logits(400), row(allowed=allowed))
+
+
+@BY_EACH
+def test_a_redraw_uses_another_number(draw: Draw) -> None:
+    rows = [row([1] * (i + 1), masked=masked) for i in range(30) for masked in ((), (63,))]
+
+    tokens = [drawn.token for drawn in draw(torch.zeros(60, 64), rows, NO_END)]
+
+    assert tokens[::2] != tokens[1::2]
+
+
+@BY_EACH
+def test_the_number_follows_the_position_of_a_token_that_is_under_way(draw: Draw) -> None:
+    known, behind = row([1] * 6), replace(row([1] * 5), length=6)
+
+    tokens = [drawn.token for drawn in draw(torch.zeros(2, 1000), [known, behind], NO_END)]
+
+    assert tokens[0] == tokens[1] != one_draw(draw, torch.zeros(1000), row([1] * 5)).token
+
+
+@BY_EACH
+def test_logits_are_left_as_they_were(draw: Draw) -> None:
+    logits = torch.stack([random_logits(400, seed) for seed in range(12)])
+    before = logits.clone()
+
+    draw(logits, mixed_rows(12, 400), NO_END)
+
+    assert torch.equal(logits, before)
+
+
+@BY_EACH
+def test_tokens_are_drawn_as_often_as_their_probability_says(draw: Draw) -> None:
+    logits = torch.tensor([0.1, 0.4, 0.2, 0.3] + [0.0] * 60).log()
+    count = 8_000
+    rows = [row([1] * (i + 1)) for i in range(count)]
+
+    tokens = [drawn.token for drawn in draw(logits.expand(count, -1), rows, NO_END)]
+
+    for token, share in enumerate((0.1, 0.4, 0.2, 0.3)):
+        assert abs(tokens.count(token) / count - share) < 4 * math.sqrt(share * (1 - share) / count)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +239,10 @@ def scores_seen(logits: torch.Tensor, one: Row, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 @pytest.mark.parametrize("scale", [0.01, 1.0, 4.0])
-def test_the_filtered_distribution_is_that_of_transformers(
+def test_the_definition_keeps_exactly_what_transformers_keeps(
     sampling: dict[str, float], warpers: list[object], scale: float
 ) -> None:
-    scores = logits_of(6, scale=scale)
+    scores = torch.stack([random_logits(384, seed, scale) for seed in range(6)])
     expected = scores
     for warper in warpers:
         expected = warper(None, expected)
@@ -66,160 +250,3 @@ def test_the_filtered_distribution_is_that_of_transformers(
     found = filtered(scores, [Sampling(seed=0, **sampling)] * 6)
 
     assert torch.equal(found, expected)
-
-
-def test_rows_with_different_filters_each_get_their_own() -> None:
-    scores = logits_of(4)
-    samplings = [
-        Sampling(seed=0, top_k=3),
-        Sampling(seed=0),
-        Sampling(seed=0, top_p=0.3),
-        Sampling(seed=0, min_p=0.5),
-    ]
-
-    together = filtered(scores, samplings)
-
-    for i, sampling in enumerate(samplings):
-        assert torch.equal(together[i], filtered(scores[i : i + 1], [sampling])[0])
-
-
-def test_temperature_and_repetition_penalty_are_those_of_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, ids = logits_of(1), [5, 9, 9, 200]
-    expected = RepetitionPenaltyLogitsProcessor(1.7)(torch.tensor([ids]), logits.clone())
-    expected = TemperatureLogitsWarper(0.7)(None, expected)
-
-    found = scores_seen(logits, row(ids, prompt=2, repetition_penalty=1.7, temperature=0.7), monkeypatch)
-
-    assert torch.allclose(found, expected, rtol=1e-6)
-
-
-def test_presence_frequency_and_bias_follow_the_published_formula(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, prompt, generated = logits_of(1), [5, 8], [9, 9, 200]
-    expected = logits[0].tolist()
-    for token in set(generated):
-        expected[token] -= 0.6 + generated.count(token) * 0.25
-    expected[8] += 2.5
-
-    one = row(prompt + generated, prompt=2, presence_penalty=0.6, frequency_penalty=0.25, logit_bias={8: 2.5})
-    found = scores_seen(logits, one, monkeypatch)
-
-    assert torch.allclose(found[0], torch.tensor(expected))
-
-
-def test_the_end_is_masked_before_min_tokens_and_allowed_after() -> None:
-    logits = logits_of(1)
-    logits[0, 0] = 1_000
-
-    [before] = draw(logits, [row([1, 4], min_tokens=2)], END)
-    [after] = draw(logits, [row([1, 4, 4], min_tokens=2)], END)
-
-    assert before.token != 0
-    assert after.token == 0
-
-
-def test_greedy_takes_the_best_token_after_penalties() -> None:
-    logits = logits_of(1)
-    first, second = logits[0].topk(2).indices.tolist()
-
-    [plain] = draw(logits, [row(temperature=0)], END)
-    [biased] = draw(logits, [row(temperature=0, logit_bias={first: -100.0})], END)
-
-    assert (plain.token, biased.token) == (first, second)
-
-
-def test_a_row_draws_the_same_token_alone_and_in_company() -> None:
-    logits = logits_of(12)
-    rows = [
-        row(
-            list(range(1, 3 + i)),
-            seed=i,
-            top_k=(0, 20)[i % 2],
-            top_p=(1.0, 0.9, 0.99)[i % 3],
-            temperature=(1.0, 0.0, 1.3)[i % 3],
-        )
-        for i in range(12)
-    ]
-
-    together = draw(logits, rows, END)
-
-    assert [draw(logits[i : i + 1], [rows[i]], END)[0] for i in range(12)] == together
-
-
-def test_tokens_are_drawn_as_often_as_their_probability_says() -> None:
-    logits = torch.tensor([[0.1, 0.4, 0.2, 0.3] + [0.0] * 60]).log()
-    count = 8_000
-    rows = [row([1] * (i + 1)) for i in range(count)]
-
-    tokens = [drawn.token for drawn in draw(logits.expand(count, -1), rows, frozenset())]
-
-    for token, share in enumerate((0.1, 0.4, 0.2, 0.3)):
-        assert abs(tokens.count(token) / count - share) < 4 * math.sqrt(share * (1 - share) / count)
-
-
-def test_logprobs_are_the_models_own_before_any_filter() -> None:
-    logits = logits_of(1)
-    expected = torch.log_softmax(logits, -1)[0]
-
-    [drawn] = draw(logits, [row(logprobs=3, top_k=1, temperature=0.2, logit_bias={7: 50.0})], END)
-
-    assert drawn.token == 7
-    assert drawn.logprob == pytest.approx(expected[7].item())
-    assert [token for token, _ in drawn.top] == expected.topk(3).indices.tolist()
-    assert [value for _, value in drawn.top] == pytest.approx(expected.topk(3).values.tolist())
-
-
-def test_masked_tokens_are_not_drawn_and_a_fully_masked_row_has_no_token() -> None:
-    logits = torch.full((1, 64), -torch.inf)
-    logits[0, [3, 9]] = 0.0
-
-    [one] = draw(logits, [row(masked=(3,))], frozenset())
-    [none] = draw(logits, [row(masked=(3, 9))], frozenset())
-    [greedy] = draw(logits, [row(masked=(3, 9), temperature=0)], frozenset())
-
-    assert (one.token, none.token, greedy.token) == (9, None, None)
-
-
-def test_a_redraw_uses_another_number() -> None:
-    logits = torch.zeros((1, 64))
-    rows = [row([1] * (i + 1), masked=masked) for i in range(30) for masked in ((), (63,))]
-
-    tokens = [drawn.token for drawn in draw(logits.expand(60, -1), rows, frozenset())]
-
-    assert tokens[::2] != tokens[1::2]
-
-
-def test_logits_that_are_not_numbers_give_a_logprob_that_is_not_a_number() -> None:
-    logits = logits_of(2)
-    logits[0, 5] = torch.nan
-
-    broken, sound = draw(logits, [row(), row()], END)
-
-    assert math.isnan(broken.logprob)
-    assert not math.isnan(sound.logprob)
-
-
-@pytest.mark.parametrize(
-    "sampling",
-    [
-        {"top_p": 1e-50},
-        {"top_p": 1e-300, "min_p": 1.0},
-        {"temperature": 1e-300, "top_p": 0.9},
-        {"temperature": 1e-40, "top_k": 5},
-        {"temperature": 9e-4, "min_p": 0.5},
-    ],
-)
-def test_the_smallest_values_allowed_draw_the_best_token(sampling: dict[str, float]) -> None:
-    logits = logits_of(1)
-
-    [drawn] = draw(logits, [row(**sampling)], END)
-
-    assert drawn.token == int(logits.argmax())
-
-
-def test_tokens_that_are_never_to_be_written_are_not_drawn() -> None:
-    logits = logits_of(1)
-    never = np.array([token for token in range(VOCABULARY) if token != 17])
-
-    [drawn] = draw(logits, [Row(Sampling(seed=5), [1], 1, never=never)], frozenset())
-
-    assert drawn.token == 17

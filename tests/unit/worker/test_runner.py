@@ -1,5 +1,6 @@
 """The runner: claimed jobs through a fake engine, to what is committed."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -12,11 +13,49 @@ from quire.store.job import State
 from tests.unit.worker.fakes import FakeEngine, byte_ids, claimed
 from tests.unit.worker.places import Shop
 from tests.waiting import until
-from worker.engine import EngineDead, Request
+from worker.engine import EngineDead, EngineExpired, Request
 
 
 def number(request: Request) -> int:
     return request.sampling.sample
+
+
+# ---- asking the engine -------------------------------------------------------------------------------------
+
+
+def test_equal_beginnings_are_shared_within_a_tenant_only() -> None:
+    shop, job = Shop(FakeEngine()), claimed()
+
+    shop.serve(job)
+
+    assert shop.engine.sequences[0].request.scope == str(job.tenant_id)
+
+
+def test_a_deadline_is_handed_on_to_the_engine() -> None:
+    shop = Shop(FakeEngine())
+    before = time.monotonic()
+
+    shop.serve(claimed(seconds_left=60.0))
+    shop.serve(claimed())
+
+    with_deadline, without = (sequence.request.deadline for sequence in shop.engine.sequences)
+    assert with_deadline is not None
+    assert before + 60 <= with_deadline <= time.monotonic() + 60
+    assert without is None
+
+
+def test_a_job_whose_deadline_passes_in_the_engine_expires_with_what_it_wrote() -> None:
+    shop, job = Shop(FakeEngine(waits=True)), claimed(seconds_left=0.0)
+    serving = shop.begin(job)
+    until(lambda: len(shop.engine.sequences) == 1)
+    (sequence,) = shop.engine.sequences
+    shop.engine.write(sequence, "Hel")
+
+    sequence.future.set_exception(EngineExpired())
+    serving.result()
+
+    assert shop.flushed(job) == Outcome(State.EXPIRED, work=4 + 3, completion_tokens=3)
+    assert [piece.text for piece in shop.pieces(job)] == ["Hel"]
 
 
 # ---- succeeding --------------------------------------------------------------------------------------------
