@@ -89,20 +89,56 @@ def test_there_are_never_fewer_threads_than_before(level: Level) -> None:
     assert [library.quire_threads(threads, 0) for threads in (1, 3, 2, 0)] == [1, 3, 3, 3]
 
 
+def much(made: NativeBackend) -> Callable[[], Tensor]:
+    """Return a function that attends and draws for so many rows that threads which were asleep come in time."""
+    heads, size, rows, vocabulary = 4, 64, 300, 1000
+    cache = made.cache(blocks=20, scales=[0.2], heads=heads, head_size=size)
+    places = Rows([0] * rows, range(rows), [0] * rows, range(rows), array("i", range(20)), 20)
+    qkv, logits = random(rows, 3 * heads * size), random(rows, vocabulary)
+    draws = [row(seed=seed, repetition_penalty=1.2) for seed in range(rows)]
+
+    def run() -> Tensor:
+        attended = cache.attend(0, qkv, cache.step(places))
+        return torch.cat(
+            [attended.flatten(), torch.tensor([d.token for d in made.draw(logits, draws, frozenset())()])]
+        )
+
+    return run
+
+
+def widen(made: NativeBackend, threads: int) -> list[Tensor]:
+    """Lengthen the memory in which threads write on their way by that of `threads` more; return what is new."""
+    scores, scratch = made._space._kept["scores"], made._scratch
+    wide = [torch.cat([memory, torch.full((len(memory) * threads,), 7.0)]) for memory in (scores, scratch)]
+    made._space._kept["scores"], made._scratch = wide[0], wide[1][: len(scratch)]
+    return [wide[0][len(scores) :], wide[1][len(scratch) :]]
+
+
 @LEVEL
-def test_a_model_made_for_few_threads_keeps_to_its_memory_when_another_brings_more(level: Level) -> None:
+def test_a_model_made_for_one_thread_keeps_to_its_memory_when_another_brings_more(level: Level) -> None:
     library = fresh_library(level)
-    few = NativeBackend(library, precision="fp32", threads=1, spins=PATIENT)
-    run = layer(few)
+    one = NativeBackend(library, precision="fp32", threads=1, spins=PATIENT)
+    run = much(one)
     expected = run().clone()
-    # What threads write on their way lies side by side: a second one would write behind what the first one needs.
-    kept = {"scores": few._space._kept["scores"], "draw": few._scratch}
-    wide = {name: torch.cat([memory, torch.full_like(memory, 7.0)]) for name, memory in kept.items()}
-    few._space._kept["scores"] = wide["scores"]
-    few._scratch = wide["draw"][: len(kept["draw"])]
+    beyond = widen(one, 6)
 
     NativeBackend(library, precision="fp32", threads=6, spins=PATIENT)
     found = [run().clone() for _ in range(30)]
 
-    assert all(torch.equal(one, expected) for one in found)
-    assert all(bool((wide[name][len(memory) :] == 7.0).all()) for name, memory in kept.items())
+    assert all(torch.equal(again, expected) for again in found)
+    assert all(bool((memory == 7.0).all()) for memory in beyond)
+
+
+@LEVEL
+def test_threads_that_sleep_are_woken_and_do_their_share(level: Level) -> None:
+    made = NativeBackend(fresh_library(level), precision="fp32", threads=2, spins=0)
+    run = much(made)
+    run()
+    scores = made._space._kept["scores"].chunk(2)[1]  # where the second thread writes
+
+    def helped() -> bool:
+        scores.fill_(7.0)
+        run()
+        return bool((scores != 7.0).any())
+
+    assert any(helped() for _ in range(1000))

@@ -65,6 +65,14 @@ def test_where_all_tokens_are_equal_no_filter_tells_them_apart(draw: Draw) -> No
 
 
 @BY_EACH
+@pytest.mark.parametrize("vocabulary", [1, 2, 16, 64, 1024])
+def test_a_number_at_an_edge_belongs_to_the_token_that_begins_there(draw: Draw, vocabulary: int) -> None:
+    uniforms = [token / vocabulary for token in range(vocabulary)]  # exact, as are the shares
+
+    assert drawn_at(draw, torch.zeros(vocabulary), row(), uniforms) == list(range(vocabulary))
+
+
+@BY_EACH
 @pytest.mark.parametrize("penalty", [0.01, 0.5, 1.3, 100.0])
 def test_repetition_penalty_over_prompt_and_text(draw: Draw, penalty: float) -> None:
     check_distribution(draw, random_logits(400), row([5, 9, 9, 200, 5], prompt=2, repetition_penalty=penalty))
