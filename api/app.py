@@ -2,14 +2,18 @@
 
 from flask import Flask
 
+from api.accounts import Accounts
 from api.auth import Authenticator
 from api.body import BodyReader
+from api.bulk import BulkSubmissions
+from api.drafting import Catalogue
 from api.errors import answer_errors
 from api.metrics import Metrics
 from api.observing import observe
 from api.readiness import Readiness, RedisHealth
+from api.rates import Rates
 from api.reading import JobReader
-from api.routes import docs, health, jobs, models, tenants
+from api.routes import docs, health, jobs, models, tenants, usage
 from api.services import Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
@@ -47,23 +51,34 @@ def create_app(
     )
     reader = JobReader(database, ring)
     metrics = Metrics(database, waiting)
+    publisher = publisher or Publisher(redis_url)
+    catalogue = Catalogue(
+        Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model
+    )
     services = Services(
         database=database,
-        authenticator=Authenticator(database, settings.admin_token),
+        authenticator=Authenticator(database, settings.admin_token, Rates(redis_url)),
         bodies=BodyReader(settings.max_body_bytes),
+        bulk_bodies=BodyReader(settings.max_bulk_bytes),
         submissions=Submissions(
             database=database,
             ring=ring,
             reader=reader,
-            tokenizers=Tokenizers(),
-            publisher=publisher or Publisher(redis_url),
-            configured=tuple(settings.models),
-            default_model=settings.default_model,
+            catalogue=catalogue,
+            publisher=publisher,
+            submitted=metrics.submitted,
+        ),
+        bulk_submissions=BulkSubmissions(
+            database=database,
+            ring=ring,
+            catalogue=catalogue,
+            publisher=publisher,
             submitted=metrics.submitted,
         ),
         reader=reader,
         waiting=waiting,
         tenancy=Tenancy(database, ring),
+        accounts=Accounts(database),
         readiness=Readiness(database, RedisHealth(redis_url)),
         metrics=metrics,
         default_model=settings.default_model,
@@ -81,6 +96,6 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, models, tenants, health, docs):
+    for routes in (jobs, models, tenants, usage, health, docs):
         app.register_blueprint(routes.blueprint(services))
     return app

@@ -12,6 +12,7 @@ from uuid import UUID
 from flask import Request
 from pydantic import SecretStr
 
+from api.rates import Rates
 from quire.database import Database
 from quire.errors import Forbidden, Unauthenticated
 from quire.store.tenant import FIND_KEY
@@ -59,8 +60,9 @@ def digest(secret: str) -> bytes:
 class Authenticator:
     """Checks the Authorization header. Nothing is cached, so a revoked key is refused at once."""
 
-    def __init__(self, database: Database, admin_token: SecretStr | None) -> None:
+    def __init__(self, database: Database, admin_token: SecretStr | None, rates: Rates) -> None:
         self._database = database
+        self._rates = rates
         # An empty variable in a .env file means "unset", not "the empty password".
         self._admin_token = admin_token.get_secret_value() if admin_token else ""
 
@@ -70,6 +72,7 @@ class Authenticator:
         Raises:
             Unauthenticated: there is no key, or it is malformed, unknown or revoked.
             Forbidden: it lacks the scope.
+            RateLimited: its tenant has sent more requests in this minute than it may.
 
         """
         secret = _bearer(request)
@@ -80,6 +83,8 @@ class Authenticator:
         known = hmac.compare_digest(digest(secret), found.secret_hash if found else bytes(32))
         if not found or not known or found.revoked_at is not None:
             raise Unauthenticated
+        if found.max_requests_per_minute is not None:
+            self._rates.take(found.tenant_id, found.max_requests_per_minute)
         if scope is not None and scope not in found.scopes:
             raise Forbidden(f"The API key lacks the scope {scope}.")
         return Caller(found.tenant_id, found.id)

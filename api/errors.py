@@ -10,8 +10,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
-from api import responses
-from quire.errors import BadRequest, BodyTooLarge, Conflict, NotFound, QuireError, Unavailable
+from api import rates, responses
+from quire.errors import BadRequest, BodyTooLarge, Conflict, NotFound, QuireError, QuotaExceeded, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ def answer_errors(app: Flask) -> None:
 def problem(error: QuireError) -> Response:
     """Return the answer for an error."""
     status = HTTPStatus(error.status)
+    if isinstance(error, QuotaExceeded):
+        rates.tell(error.allowance)
     kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     param = error.fields[0].field if error.fields else None
     body = responses.Problem(

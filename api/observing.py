@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
+from api import rates
 from api.metrics import Metrics
 from quire.telemetry import log_context
 
@@ -40,6 +41,7 @@ def observe(app: Flask, metrics: Metrics) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
+        rates.add_headers(response)
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         seconds = time.perf_counter() - g.started

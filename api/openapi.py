@@ -116,7 +116,12 @@ def _answer(status: int, answer: Answer, reference: dict[type[BaseModel], Json])
 
 
 def _errors(operation: Operation) -> list[int]:
-    return sorted({*operation.errors, *(KEYED_ERRORS if operation.security else ())})
+    common: set[int] = set()
+    if operation.security:
+        common |= set(KEYED_ERRORS)
+    if operation.security not in {None, "operator"}:
+        common.add(429)  # tenants have quotas, the operator has none
+    return sorted(common | set(operation.errors))
 
 
 def _error(status: int, reference: dict[type[BaseModel], Json]) -> Json:

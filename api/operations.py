@@ -11,7 +11,7 @@ from api import responses, schemas
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
 OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
-SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422, 429)
+SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ OPERATIONS = (
         "jobs:write", body=schemas.JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
     ),
     Operation(
+        "POST", "/v1/jobs/bulk", "Jobs", "Submit many jobs: all are queued, or none",
+        {202: Answer(responses.Bulk, headers=("Idempotent-Replayed",))},
+        "jobs:write", body=schemas.BulkRequest, headers=("Idempotency-Key",), errors=(400, 409, 413, 415, 422),
+    ),
+    Operation(
         "GET", "/v1/jobs", "Jobs", "List jobs, newest first",
         {200: Answer(responses.JobPage)}, "jobs:read", query=schemas.JobQuery, errors=(400,),
     ),
@@ -69,6 +74,10 @@ OPERATIONS = (
         {200: Answer(responses.ModelList)}, "any key",
     ),
     Operation(
+        "GET", "/v1/usage", "Usage", "Look at what was billed, by day and model",
+        {200: Answer(responses.UsageReport)}, "jobs:read", query=schemas.UsageQuery, errors=(400,),
+    ),
+    Operation(
         "POST", "/v1/tenants", "Tenants", "Make a tenant",
         {201: Answer(responses.Tenant)}, "operator", body=schemas.TenantRequest, errors=(400, 409, 413, 415),
     ),
@@ -79,6 +88,14 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/tenants/{tenant_id}", "Tenants", "Look at a tenant",
         {200: Answer(responses.Tenant)}, "operator", errors=(404,),
+    ),
+    Operation(
+        "PATCH", "/v1/tenants/{tenant_id}", "Tenants", "Change limits, or pause a tenant",
+        {200: Answer(responses.Tenant)}, "operator", body=schemas.TenantChange, errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/tenants/{tenant_id}/usage", "Tenants", "Look at what a tenant was billed",
+        {200: Answer(responses.UsageReport)}, "operator", query=schemas.UsageQuery, errors=(400, 404),
     ),
     Operation(
         "POST", "/v1/tenants/{tenant_id}/keys", "Tenants", "Make an API key; its secret is shown this once",

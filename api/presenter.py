@@ -67,6 +67,9 @@ def tenant(row: store.Tenant) -> responses.Tenant:
         weight=row.weight,
         max_running=row.max_running,
         max_queued=row.max_queued,
+        max_tokens_per_day=row.max_tokens_per_day,
+        max_requests_per_minute=row.max_requests_per_minute,
+        paused=row.paused,
         created_at=row.created_at,
     )
 

@@ -1,6 +1,6 @@
 """What is sent back, field by field: the presenter fills these, and the OpenAPI document is made from them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
@@ -123,6 +123,12 @@ class Job(JobInList):
     output: Output | None = Field(description="The text committed so far, or delivered; null while there is none.")
 
 
+class Bulk(Response):
+    object: Literal["bulk"] = "bulk"
+    count: int
+    jobs: list[str] = Field(description="Their ids, in the order of the body.")
+
+
 # ---- models, tenants, keys -------------------------------------------------------------------------------
 
 
@@ -145,7 +151,37 @@ class Tenant(Response):
     weight: float
     max_running: int | None
     max_queued: int
+    max_tokens_per_day: int | None
+    max_requests_per_minute: int | None
+    paused: bool
     created_at: Moment
+
+
+class UsageLine(Response):
+    """One day and model. The tokens of a job are billed to the day it was submitted on."""
+
+    day: date
+    model: str
+    jobs: int = Field(description="That have ended.")
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    reserved_tokens: int = Field(description="Of jobs that have not ended, at most.")
+
+
+class Today(Response):
+    day: date
+    used_tokens: int = Field(description="Billed and reserved, of all models.")
+    max_tokens_per_day: int | None
+    remaining_tokens: int | None
+
+
+class UsageReport(Response):
+    object: Literal["usage"] = "usage"
+    first_day: date
+    last_day: date
+    data: list[UsageLine]
+    today: Today
 
 
 class Key(Response):

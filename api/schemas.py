@@ -1,6 +1,6 @@
 """What may be sent: bodies and queries, with every range. What is sent back is in responses.py."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -12,6 +12,7 @@ from quire.store.job import Kind, State
 
 MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
 MAX_INT = 2**31 - 1  # Postgres's integer
+MAX_BULK = 10_000  # jobs in one body
 
 
 class JobRequest(Parameters):
@@ -71,6 +72,10 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class BulkRequest(Request):
+    jobs: list[JobRequest] = Field(min_length=1, max_length=MAX_BULK, description="All are queued, or none.")
+
+
 class TenantRequest(Request):
     name: Name
     weight: float = Field(default=1.0, ge=0.001, le=1000, description="Share of tokens against other tenants.")
@@ -78,6 +83,22 @@ class TenantRequest(Request):
         default=None, ge=1, le=MAX_INT, description="Jobs at once, of each model; default: no limit."
     )
     max_queued: int = Field(default=100_000, ge=1, le=10_000_000, description="Jobs waiting at once.")
+    max_tokens_per_day: int | None = Field(
+        default=None, ge=1, le=MAX_SEED, description="Billed and reserved, each day in UTC; default: no limit."
+    )
+    max_requests_per_minute: int | None = Field(default=None, ge=1, le=MAX_INT, description="Default: no limit.")
+    paused: bool = Field(default=False, description="Nothing new of it is run; what runs goes on.")
+
+
+class TenantChange(Request):
+    """What is to be changed; null takes a limit away, and what is left out stays."""
+
+    weight: float = Field(default=1.0, ge=0.001, le=1000)
+    max_running: int | None = Field(default=None, ge=1, le=MAX_INT)
+    max_queued: int = Field(default=100_000, ge=1, le=10_000_000)
+    max_tokens_per_day: int | None = Field(default=None, ge=1, le=MAX_SEED)
+    max_requests_per_minute: int | None = Field(default=None, ge=1, le=MAX_INT)
+    paused: bool = False
 
 
 class KeyRequest(Request):
@@ -108,6 +129,11 @@ class JobQuery(PageQuery):
     model: Name | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
+
+
+class UsageQuery(Request):
+    first_day: date | None = Field(default=None, description="In UTC, as 2026-11-23; default: 30 days in all.")
+    last_day: date | None = Field(default=None, description="In UTC; default: today.")
 
 
 class OutputQuery(Request):

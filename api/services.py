@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from api.accounts import Accounts
 from api.auth import Authenticator
 from api.body import BodyReader
+from api.bulk import BulkSubmissions
 from api.metrics import Metrics
 from api.readiness import Readiness
 from api.reading import JobReader
@@ -18,10 +20,13 @@ class Services:
     database: Database
     authenticator: Authenticator
     bodies: BodyReader
+    bulk_bodies: BodyReader
     submissions: Submissions
+    bulk_submissions: BulkSubmissions
     reader: JobReader
     waiting: WaitingRoom
     tenancy: Tenancy
+    accounts: Accounts
     readiness: Readiness
     metrics: Metrics
     default_model: str

@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 from api import presenter, queries, responses
 from api.auth import NewKey
 from api.cursors import cursor, position
-from api.schemas import KeyQuery, KeyRequest, TenantQuery, TenantRequest
+from api.schemas import KeyQuery, KeyRequest, TenantChange, TenantQuery, TenantRequest
 from quire import ids
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import Conflict, NotFound
 from quire.store import ApiKey, Tenant
+from quire.store import lane as lanes
 
 
 class Tenancy:
@@ -39,6 +40,9 @@ class Tenancy:
             weight=wanted.weight,
             max_running=wanted.max_running,
             max_queued=wanted.max_queued,
+            max_tokens_per_day=wanted.max_tokens_per_day,
+            max_requests_per_minute=wanted.max_requests_per_minute,
+            paused=wanted.paused,
             master_key=wrapped.master,
             data_key=wrapped.sealed,
         )
@@ -52,6 +56,16 @@ class Tenancy:
     def get(self, tenant_id: UUID) -> responses.Tenant:
         with self._database.service() as session:
             return presenter.tenant(_tenant(session, tenant_id))
+
+    def change(self, tenant_id: UUID, wanted: TenantChange) -> responses.Tenant:
+        """Change what was named; it holds from the next request and the next claim."""
+        with self._database.service() as session:
+            row = _tenant(session, tenant_id)
+            for name in wanted.model_fields_set:
+                setattr(row, name, getattr(wanted, name))
+            session.flush()
+            lanes.lift(session, tenant_id)
+            return presenter.tenant(row)
 
     def page(self, query: TenantQuery) -> responses.TenantPage:
         before = position(ids.TENANT, query.after)

@@ -1,5 +1,6 @@
 """From what was sent to a checked value, or to an error that names every field at fault."""
 
+import re
 from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +12,8 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 MAX_PROBLEMS = 20  # a body of a hundred thousand unknown keys needs no answer of that length
 MAX_NAME = 100  # characters of a key that somebody else made up
+OURS = "value"  # the kind of the errors that `fields.wrong` makes
+RULE = re.compile(r"([a-z_]+): ")
 KEY_MARK = "[key]"  # pydantic's: the problem is the key of this entry, not its value
 NO_EXTRAS = {"extra_forbidden": "Unknown field"}
 
@@ -65,4 +68,6 @@ def _problem(model: type[BaseModel], path: tuple[int | str, ...], kind: str, mes
         message = message.removeprefix(f"{field}: ")
         if field not in model.model_fields:
             raise LookupError(f"a rule of {model.__name__} names no field: {message}")
+    elif kind == OURS and (rule := RULE.match(message)):  # such a rule, of one of many jobs
+        field, message = f"{field}.{rule[1]}", message[rule.end() :]
     return FieldProblem(field, message)

@@ -36,11 +36,14 @@ class System:
             key = operator.keys.create(made.id)
         return Quire(self.url, api_key=key.secret)
 
-    def worker_pids(self) -> list[int]:
-        """Return the processes of live workers."""
+    def worker_pids(self, model: str | None = None) -> list[int]:
+        """Return the processes of live workers, of one model if named."""
+        alive = """
+            SELECT pid FROM workers
+            WHERE lease_until > clock_timestamp() AND model = coalesce(%(model)s, model)
+        """
         with psycopg.connect(self.database_url) as connection:
-            rows = connection.execute("SELECT pid FROM workers WHERE lease_until > clock_timestamp()").fetchall()
-        return [pid for (pid,) in rows]
+            return [pid for (pid,) in connection.execute(alive, {"model": model}).fetchall()]
 
 
 @contextmanager

@@ -17,6 +17,8 @@ QuireError
 ├── UnsupportedMediaType       415
 ├── IdempotencyKeyReused       422
 ├── QuotaExceeded              429
+│   ├── DailyTokensExceeded    429
+│   └── RateLimited            429
 ├── Unavailable                503
 │   └── ModelNotReady          503
 └── ConfigurationError         raised at start, never over HTTP
@@ -26,6 +28,8 @@ QuireError
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
+
+from quire.quotas import Allowance
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class QuireError(Exception):
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     code: ClassVar[str] = "internal_error"
-    retry_after: ClassVar[int | None] = None  # seconds; also tells clients whether a retry can help
+    retry_after: int | None = None  # seconds; also tells clients whether a retry can help
 
     def __init__(self, detail: str | None = None, *, fields: tuple[FieldProblem, ...] = ()) -> None:
         self.detail = detail or (type(self).__doc__ or "").split("\n", maxsplit=1)[0]
@@ -158,7 +162,23 @@ class QuotaExceeded(QuireError):
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "quota_exceeded"
-    retry_after = 30
+
+    def __init__(self, detail: str, allowance: Allowance) -> None:
+        super().__init__(detail)
+        self.allowance = allowance
+        self.retry_after = allowance.reset
+
+
+class DailyTokensExceeded(QuotaExceeded):
+    """The tenant's tokens of this day are used up, or reserved."""
+
+    code = "daily_tokens_exceeded"
+
+
+class RateLimited(QuotaExceeded):
+    """The tenant sends more requests than it may."""
+
+    code = "rate_limited"
 
 
 class Unavailable(QuireError):

@@ -18,3 +18,14 @@ def work_of_claim(prompt_tokens: int, logged_tokens: int) -> int:
     What an earlier claim had logged was prefilled again by this one, so the whole log counts.
     """
     return prompt_tokens + logged_tokens
+
+
+def work_unheard(prompt_tokens: int, max_tokens: int, estimated: int, logged_tokens: int) -> int:
+    """Work in tokens of a claim whose worker was not heard: it died, or its job was cancelled.
+
+    Draws of which the best is chosen in the end leave no log until then. How far they were is not known, so
+    such a job is charged its estimate.
+    """
+    if estimated > estimate(prompt_tokens, max_tokens, 1):
+        return estimated
+    return work_of_claim(prompt_tokens, logged_tokens)

@@ -14,6 +14,16 @@ def new_id() -> uuid.UUID:
     return _uuid7(time.time_ns() // 1_000_000, secrets.randbits(74))
 
 
+def new_run(count: int) -> list[uuid.UUID]:
+    """Return so many ids that follow one another, fewer than 2^61: the first tells all of them."""
+    return run(_uuid7(time.time_ns() // 1_000_000, secrets.randbits(74) & ~(1 << 61)), count)
+
+
+def run(first: uuid.UUID, count: int) -> list[uuid.UUID]:
+    """Return the run of ids that begins with `first`."""
+    return [uuid.UUID(int=first.int + index) for index in range(count)]
+
+
 def first_id_at(moment: datetime) -> uuid.UUID:
     """Return the least UUIDv7 of a moment, which is a bound between ids made before and after it."""
     return _uuid7((moment - EPOCH) // timedelta(milliseconds=1), 0)

@@ -6,6 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from quire.crypto import KeyRing
+from quire.errors import ConfigurationError
+
 
 class ModelSettings(BaseSettings):
     """The models, which is all that some commands need to know."""
@@ -69,6 +72,7 @@ class Settings(ModelSettings, DatabaseSettings):
 
     # The API.
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
+    max_bulk_bytes: int = Field(default=50_000_000, ge=1_000)  # of a body with many jobs
     max_waiters: int = Field(default=128, ge=0)  # long polls a process holds open at once
     max_wait_seconds: float = Field(default=60.0, ge=0)
     idempotency_hours: int = Field(default=24, ge=1)
@@ -94,6 +98,15 @@ class Settings(ModelSettings, DatabaseSettings):
     retention_days: int | None = Field(default=None, ge=1)  # finished jobs are kept for ever unless set
 
     log_level: str = "INFO"
+
+    @field_validator("master_keys")
+    @classmethod
+    def _check_ring(cls, value: SecretStr) -> SecretStr:
+        try:
+            KeyRing.parse(value.get_secret_value())
+        except ConfigurationError as error:
+            raise ValueError(error.detail.removeprefix("QUIRE_MASTER_KEYS: ")) from None
+        return value
 
     @model_validator(mode="after")
     def _heartbeat_within_lease(self) -> Self:

@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,7 @@ from quire.ids import new_id
 from quire.settings import REPOSITORY
 from quire.spec import Input, Parameters, Spec
 from quire.store import Job, Tenant, model, worker
+from quire.store.base import now
 
 MASTER_KEYS = "test:" + "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 RING = KeyRing.parse(MASTER_KEYS)
@@ -109,6 +111,11 @@ def add_tenant(session: Session, name: str = "", **columns: Any) -> Tenant:
     return tenant
 
 
+def today(session: Session) -> date:
+    """Return the day of the accounts: Postgres's, in UTC."""
+    return now(session).astimezone(UTC).date()
+
+
 def data_key(tenant: Tenant) -> DataKey:
     return RING.unwrap(tenant.wrapped_key, tenant.id)
 
@@ -142,7 +149,7 @@ def submission(tenant: Tenant, prompt: str = "Once", *, model: str = MODEL, **co
 
 
 def add_job(session: Session, tenant: Tenant, **columns: Any) -> Job:
-    return jobs.submit(session, submission(tenant, **columns), once=None, max_queued=tenant.max_queued)
+    return jobs.submit(session, submission(tenant, **columns), once=None, quotas=tenant.quotas)
 
 
 # ---- fakes -----------------------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ class Tenant:
     weight: float = 1.0
     max_running: int | None = None  # None: no limit
     max_queued: int | None = None
+    max_tokens_per_day: int | None = None
+    max_requests_per_minute: int | None = None
+    paused: bool = False
     created_at: datetime | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)
 

@@ -13,7 +13,7 @@ from quire.database import Database
 from quire.queue import celery_app
 from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
-from scheduler import compaction, housekeeping, tokens
+from scheduler import accounts, compaction, housekeeping, tokens
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
 
@@ -31,6 +31,7 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("expire", settings.tick_seconds, lambda: in_one(database, jobs.expire_overdue)),
         Duty("reap", settings.tick_seconds, reaper.run),
         Duty("top_up", settings.tick_seconds, lambda: tokens.top_up(database, client, app)),
+        Duty("accounts", 0.5, lambda: accounts.take_over(database)),
         Duty("compact", 1.0, lambda: compaction.compact(database, ring)),
         Duty("partitions", hour, lambda: housekeeping.make_partitions(database)),
         Duty("rewrap", 60.0, lambda: housekeeping.rewrap_data_keys(database, ring)),

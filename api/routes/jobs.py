@@ -4,7 +4,7 @@ from uuid import UUID
 
 from flask import Blueprint, Response, request
 
-from api import replies
+from api import replies, responses
 from api.auth import Scope
 from api.conditional import etag, idempotency_key, still_holds
 from api.prefer import wait_seconds
@@ -21,6 +21,7 @@ def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("jobs", __name__, url_prefix="/v1/jobs")
     answers = JobRoutes(services)
     routes.post("")(answers.submit)
+    routes.post("/bulk")(answers.submit_many)
     routes.get("")(answers.index)
     routes.get("/<job_id>")(answers.show)
     routes.get("/<job_id>/output")(answers.output)
@@ -33,7 +34,9 @@ class JobRoutes:
     def __init__(self, services: Services) -> None:
         self._database = services.database
         self._bodies = services.bodies
+        self._bulk_bodies = services.bulk_bodies
         self._submissions = services.submissions
+        self._bulk_submissions = services.bulk_submissions
         self._reader = services.reader
         self._waiting = services.waiting
         self._authenticator = services.authenticator
@@ -47,6 +50,17 @@ class JobRoutes:
         shown = accepted.job if waited is None else self._reader.one(tenant, job)
         answer = replies.job(shown, 202, waited=waited)
         answer.headers["Location"] = f"/v1/jobs/{shown.id}"
+        if accepted.replayed:
+            answer.headers["Idempotent-Replayed"] = "true"
+        return answer
+
+    def submit_many(self) -> Response:
+        tenant = self._tenant(Scope.WRITE)
+        request.max_content_length = self._bulk_bodies.limit + 1
+        key, body = idempotency_key(request), self._bulk_bodies.read(request)
+        accepted = self._bulk_submissions.submit(tenant, body, key)
+        shown = [ids.show(ids.JOB, job) for job in accepted.ids]
+        answer = replies.shown(responses.Bulk(count=len(shown), jobs=shown), 202)
         if accepted.replayed:
             answer.headers["Idempotent-Replayed"] = "true"
         return answer

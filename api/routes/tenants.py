@@ -5,7 +5,7 @@ from uuid import UUID
 from flask import Blueprint, Response, request
 
 from api import replies
-from api.schemas import KeyQuery, KeyRequest, TenantQuery, TenantRequest
+from api.schemas import KeyQuery, KeyRequest, TenantChange, TenantQuery, TenantRequest, UsageQuery
 from api.services import Services
 from api.validation import checked, checked_query
 from quire import ids
@@ -19,6 +19,8 @@ def blueprint(services: Services) -> Blueprint:
     routes.post("")(answers.create)
     routes.get("")(answers.index)
     routes.get("/<tenant_id>")(answers.show)
+    routes.patch("/<tenant_id>")(answers.change)
+    routes.get("/<tenant_id>/usage")(answers.usage)
     routes.post("/<tenant_id>/keys")(answers.create_key)
     routes.get("/<tenant_id>/keys")(answers.keys)
     routes.delete("/<tenant_id>/keys/<key_id>")(answers.revoke_key)
@@ -30,6 +32,7 @@ class TenantRoutes:
         self._authenticator = services.authenticator
         self._bodies = services.bodies
         self._tenancy = services.tenancy
+        self._accounts = services.accounts
 
     def only_the_operator(self) -> None:
         self._authenticator.operator(request)
@@ -43,6 +46,15 @@ class TenantRoutes:
 
     def show(self, tenant_id: str) -> Response:
         return replies.shown(self._tenancy.get(_id(ids.TENANT, tenant_id)))
+
+    def change(self, tenant_id: str) -> Response:
+        tenant = _id(ids.TENANT, tenant_id)
+        wanted = checked(TenantChange, self._bodies.read(request))
+        return replies.shown(self._tenancy.change(tenant, wanted))
+
+    def usage(self, tenant_id: str) -> Response:
+        tenant = _id(ids.TENANT, tenant_id)
+        return replies.shown(self._accounts.of_tenant(tenant, checked_query(UsageQuery, request.args)))
 
     def create_key(self, tenant_id: str) -> Response:
         tenant = _id(ids.TENANT, tenant_id)

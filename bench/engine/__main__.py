@@ -20,6 +20,7 @@ from bench.engine import (
     growth,
     mixed,
     page,
+    profile,
     provenance,
     quality,
     totals,
@@ -30,6 +31,7 @@ from bench.engine.part import Measured
 
 PARTS: Mapping[str, Callable[[Options], Measured]] = {
     "totals": totals.measure,
+    "profile": profile.measure,
     "mixed": mixed.measure,
     "arrivals": arrivals.measure,
     "growth": growth.measure,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bench import report
-from bench.engine import contention, mixed, plots, provenance, totals
+from bench.engine import contention, mixed, plots, profile, provenance, totals
 from bench.engine.book import NOTHING, Book, number, ratios, table
 from bench.engine.options import PRECISIONS, Options
 from bench.engine.provenance import Provenance
@@ -47,6 +47,7 @@ def _section(book: Book, measured: Mapping[str, Provenance], folder: Path) -> It
     yield from _machines(measured)
     parts = {
         "totals": _totals,
+        "profile": _profile,
         "mixed": _mixed,
         "arrivals": _arrivals,
         "growth": _growth,
@@ -102,6 +103,21 @@ def _totals(book: Book) -> Iterator[str]:
     ]
     yield from table(["requests at once", *map(str, SIZES)], (row for row in rows if set(row[1:]) != {NOTHING}))
     yield from ratios(figure for figure in book.named("cpu_") if figure.name.endswith("_total"))
+
+
+def _profile(book: Book) -> Iterator[str]:
+    yield "### What bounds the totals"
+    yield ""
+    yield (
+        "Where the time of 64 requests at once goes, prefill included, in % of it; and how many billion operations"
+        " (a multiplication or an addition) a second the products make, beside the same kernel on 64 rows and a"
+        " matrix that stays in the cache."
+    )
+    yield ""
+    columns = (*profile.KINDS, "rate", "rate_in_cache")
+    rows = [[f"Quire {p}", *(book.shown(f"profile_{p}_{column}") for column in columns)] for p in PRECISIONS]
+    head = ["", *profile.KINDS, "10⁹ operations/s", "in the cache"]
+    yield from table(head, (row for row in rows if set(row[1:]) != {NOTHING}))
 
 
 def _mixed(book: Book) -> Iterator[str]:

@@ -6,11 +6,12 @@ Three things hold everywhere. A transition locks its jobs first, in the order of
 key order. What a worker says is fenced: it counts only while the job is running under the fence that the worker
 claimed. A terminal state never changes.
 
-Who knocks: the API (`submitting`), a worker (`working`), a scheduler (`keeping`). Their steps end in `steps`.
+Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`keeping`). Their steps end in `steps`.
 """
 
+from quire.jobs.bulk import submit_many
 from quire.jobs.keeping import expire_overdue, release_due, requeue_orphans
-from quire.jobs.submitting import Once, Submission, cancel, delete, made_before, submit
+from quire.jobs.submitting import Once, Submission, cancel, delete, first_made_before, made_before, submit
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "commit",
     "delete",
     "expire_overdue",
+    "first_made_before",
     "made_before",
     "put_back_unknown",
     "release_due",
     "requeue_orphans",
     "submit",
+    "submit_many",
 ]

@@ -42,7 +42,7 @@ def requeue_orphans(session: Session, max_attempts: int) -> int:
     steps = []
     for job in orphans:
         logged = ends[job.id].offset
-        work = fairness.work_of_claim(job.prompt_tokens, logged)
+        work = fairness.work_unheard(job.prompt_tokens, job.max_tokens, job.estimate, logged)
         if job.alone and job.attempts + 1 >= max_attempts:
             error = {
                 "code": "worker_lost",

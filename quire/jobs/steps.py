@@ -28,8 +28,9 @@ def end_by_decree(session: Session, doomed: Sequence[Job], state: State) -> None
     steps = []
     for job in doomed:
         logged = ends[job.id].offset
-        running = job.state == State.RUNNING
-        work = fairness.work_of_claim(job.prompt_tokens, logged) if running else None
+        work = None
+        if job.state == State.RUNNING:
+            work = fairness.work_unheard(job.prompt_tokens, job.max_tokens, job.estimate, logged)
         steps.append(Step(Move(job.id, state, completion_tokens=logged, new_fence=True), work=work))
     take(session, steps)
     for job in doomed:

@@ -2,20 +2,23 @@
 
 import hmac
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from quire import errors
 from quire.jobs.steps import end_by_decree
+from quire.quotas import DAY, Allowance, Quotas
 from quire.store import Entry, Job, idempotency, job_counts, job_steps
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
+from quire.store import usage as accounts
 from quire.store.base import now
 from quire.store.job import Hold, Kind, State
 from quire.store.lane import LaneKey
 
+LOOK_AGAIN = 30  # seconds, in which some of a full queue will have run
 MARGIN = 1_000  # submissions of one tenant that may be under way at once, all API processes together
 
 
@@ -36,6 +39,14 @@ class Submission:
     priority: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
 
+    def is_held(self, moment: datetime) -> bool:
+        return self.not_before is not None and self.not_before > moment
+
+    @property
+    def reserved(self) -> int:
+        """Tokens that may be billed at most: draws that are not delivered are work, but not billed."""
+        return self.prompt_tokens + self.max_tokens
+
 
 @dataclass(frozen=True)
 class Once:
@@ -53,34 +64,47 @@ def made_before(session: Session, tenant_id: UUID, once: Once) -> Job | None:
         Gone: what the key made has been deleted.
 
     """
-    earlier = idempotency.find(session, tenant_id, once.key)
-    if earlier is None:
+    first = first_made_before(session, tenant_id, once)
+    if first is None:
         return None
-    if not hmac.compare_digest(earlier.fingerprint, once.fingerprint):
-        raise errors.IdempotencyKeyReused
-    job = job_steps.of_tenant(session, tenant_id, earlier.job_id)
+    job = job_steps.of_tenant(session, tenant_id, first)
     if job is None:
         raise errors.Gone("The job that this Idempotency-Key made has been deleted.")
     return job
 
 
-def submit(session: Session, new: Submission, *, once: Once | None, max_queued: int) -> Job:
+def first_made_before(session: Session, tenant_id: UUID, once: Once) -> UUID | None:
+    """Return the id of the first job that a key has made, deleted or not; None if the key is new.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another body.
+
+    """
+    earlier = idempotency.find(session, tenant_id, once.key)
+    if earlier is None:
+        return None
+    if not hmac.compare_digest(earlier.fingerprint, once.fingerprint):
+        raise errors.IdempotencyKeyReused
+    return earlier.job_id
+
+
+def submit(session: Session, new: Submission, *, once: Once | None, quotas: Quotas) -> Job:
     """Queue a job, reserve its tokens and wake its lane. With a key used before, return that key's job.
 
     Raises:
         IdempotencyKeyReused: the key came with another body.
         Gone: what the key made has been deleted.
-        QuotaExceeded: the tenant has `max_queued` jobs waiting.
+        QuotaExceeded, DailyTokensExceeded: the tenant's quota is used up.
 
     """
     if once and not idempotency.enter(session, new.tenant_id, once.key, once.fingerprint, new.id):
         earlier = made_before(session, new.tenant_id, once)
         if earlier is not None:
             return earlier
-    _check_quota(session, new.tenant_id, max_queued)
+    check_queued(session, new.tenant_id, quotas.max_queued)
     lane = LaneKey(new.model, new.tenant_id)
     lanes.open_lane(session, lane)
-    held = new.not_before is not None and new.not_before > now(session)
+    held = new.is_held(now(session))
     job = Job(
         id=new.id,
         tenant_id=new.tenant_id,
@@ -98,27 +122,51 @@ def submit(session: Session, new: Submission, *, once: Once | None, max_queued: 
         deadline=new.deadline,
     )
     session.add(job)
-    session.add(Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, reserved=job.estimate))
     session.flush()
     session.refresh(job)
     if not held:
         lanes.wake(session, [lane])
+    day = reserve(session, new.tenant_id, {new.model: new.reserved}, quotas)
+    session.add(
+        Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, day=day, reserved=new.reserved)
+    )
+    session.flush()
     return job
 
 
-def _check_quota(session: Session, tenant_id: UUID, max_queued: int) -> None:
+def check_queued(session: Session, tenant_id: UUID, max_queued: int, more: int = 1) -> None:
     """Count; near the limit, count again with the tenant's submissions one after the other.
 
     Raises:
-        QuotaExceeded: one more would be too many.
+        QuotaExceeded: so many more would be too many.
 
     """
     queued = job_counts.queued_of(session, tenant_id, max_queued)
-    if queued >= max_queued - MARGIN:
+    if queued + more > max_queued - MARGIN:
         job_counts.serialise_submissions(session, tenant_id)
         queued = job_counts.queued_of(session, tenant_id, max_queued)
-    if queued >= max_queued:
-        raise errors.QuotaExceeded(f"The tenant has {max_queued} jobs waiting, which is its limit.")
+    if queued + more > max_queued:
+        left = Allowance("queued", max_queued, max(0, max_queued - queued), LOOK_AGAIN)
+        raise errors.QuotaExceeded(f"The tenant has {queued} jobs waiting; its limit is {max_queued}.", left)
+
+
+def reserve(session: Session, tenant_id: UUID, tokens: dict[str, int], quotas: Quotas) -> date:
+    """Reserve tokens by model; returns the day they count for. Last, because the account stays locked.
+
+    Raises:
+        DailyTokensExceeded: they are more than the day has left.
+
+    """
+    day = accounts.reserve(session, tenant_id, tokens)
+    limit = quotas.max_tokens_per_day
+    if limit is not None and (used := accounts.used(session, tenant_id, day)) > limit:
+        wanted = sum(tokens.values())
+        left = max(0, limit - used + wanted)
+        raise errors.DailyTokensExceeded(
+            f"Up to {wanted} tokens are needed, and of the {limit} a day {left} are left.",
+            Allowance("tokens", limit, left, accounts.seconds_to_midnight(session), window=DAY),
+        )
+    return day
 
 
 def cancel(session: Session, tenant_id: UUID, job_id: UUID) -> Job:

@@ -8,6 +8,9 @@ from quire.store.lane import Lane
 from quire.store.ledger import Entry
 from quire.store.model import Model
 from quire.store.tenant import ApiKey, Tenant
+from quire.store.usage import Usage
 from quire.store.worker import Worker
 
-__all__ = ["ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Tenant", "Worker"]
+__all__ = [
+    "ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Tenant", "Usage", "Worker",
+]  # fmt: skip

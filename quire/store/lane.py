@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, text
+from sqlalchemy import ForeignKey, Index, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from quire.store.base import Base, Big
@@ -72,6 +72,12 @@ ADJUST = text("""
 """)
 
 
+LIFT = text("""
+    UPDATE lanes SET virtual_time = greatest(virtual_time, virtual_now) FROM models
+    WHERE lanes.tenant_id = :tenant AND models.name = lanes.model
+""")
+
+
 @dataclass(frozen=True)
 class Change:
     """What one transaction adds to a lane: running jobs, tokens of virtual time, and tokens outstanding."""
@@ -104,6 +110,16 @@ def wake(session: Session, lanes: Iterable[LaneKey]) -> None:
     if keys := _arrays(sorted(set(lanes))):
         session.execute(HOLD_KEY, keys)
         session.execute(WAKE, keys)
+
+
+def lift(session: Session, tenant_id: UUID) -> None:
+    """Bring a tenant's lanes up to the virtual now, when a pause or a cap that held them back is changed.
+
+    They were not served although they had jobs, and must not get the time back at the cost of the others.
+    """
+    lanes_of_it = select(Lane.model).where(Lane.tenant_id == tenant_id).order_by(Lane.model)
+    session.execute(lanes_of_it.with_for_update(key_share=True))
+    session.execute(LIFT, {"tenant": tenant_id})
 
 
 def adjust(session: Session, changes: Iterable[tuple[LaneKey, Change]]) -> None:
@@ -143,7 +159,7 @@ PICK = text("""
         SELECT lanes.tenant_id, virtual_time, weight, virtual_time - outstanding / weight AS settled,
             least(coalesce(max_running, 2147483647) - running, :k) AS room
         FROM lanes JOIN tenants ON tenants.id = lanes.tenant_id
-        WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647)
+        WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647) AND NOT paused
             AND lanes.tenant_id <> ALL (CAST(:seen AS uuid[]))
         ORDER BY virtual_time LIMIT greatest(:k, 16)),
     offers AS MATERIALIZED (

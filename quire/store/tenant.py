@@ -3,12 +3,13 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, select, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import Text
 
 from quire.crypto import WrappedKey
+from quire.quotas import Quotas
 from quire.store.base import Base, Created, Identifier
 
 
@@ -18,6 +19,8 @@ class Tenant(Base):
         CheckConstraint("weight > 0", name="weight"),
         CheckConstraint("max_running > 0", name="max_running"),
         CheckConstraint("max_queued > 0", name="max_queued"),
+        CheckConstraint("max_tokens_per_day > 0", name="max_tokens_per_day"),
+        CheckConstraint("max_requests_per_minute > 0", name="max_requests_per_minute"),
     )
 
     id: Mapped[Identifier]
@@ -25,6 +28,9 @@ class Tenant(Base):
     weight: Mapped[float] = mapped_column(server_default="1")  # share of tokens against other tenants
     max_running: Mapped[int | None]  # jobs at once, in each model's lane; null: no cap
     max_queued: Mapped[int] = mapped_column(server_default="100000")
+    max_tokens_per_day: Mapped[int | None] = mapped_column(BigInteger)  # billed and reserved; null: no limit
+    max_requests_per_minute: Mapped[int | None]  # null: no limit
+    paused: Mapped[bool] = mapped_column(server_default="false")  # nothing of it is claimed
     master_key: Mapped[str]  # the name of the master key that wraps data_key
     data_key: Mapped[bytes]
     created_at: Mapped[Created]
@@ -32,6 +38,10 @@ class Tenant(Base):
     @property
     def wrapped_key(self) -> WrappedKey:
         return WrappedKey(self.master_key, self.data_key)
+
+    @property
+    def quotas(self) -> Quotas:
+        return Quotas(self.max_queued, self.max_tokens_per_day)
 
 
 class ApiKey(Base):
@@ -48,7 +58,7 @@ class ApiKey(Base):
 
 
 # The one read that happens before a tenant is known; the function is the only way past row-level security.
-FIND_KEY = text("SELECT id, tenant_id, secret_hash, scopes, revoked_at FROM find_api_key(:prefix)")
+FIND_KEY = text("SELECT * FROM find_api_key(:prefix)")
 
 
 def not_on_master_key(session: Session, name: str, limit: int) -> list[Tenant]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from quire_client.cli import jobs, keys, local, models, submit, tenants
+from quire_client.cli import jobs, keys, local, models, submit, tenants, usage
 from quire_client.cli.exits import MEANINGS, Exit, exit_of
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Parser, shared
@@ -51,6 +51,7 @@ def parser() -> Parser:
     local.add(groups, models.add(groups))
     tenants.add(groups)
     keys.add(groups)
+    usage.add(groups)
     return top
 
 

@@ -1,32 +1,72 @@
 """`quire tenant …`, for the operator."""
 
 import argparse
+from typing import cast
 
-from quire_client.cli.exits import Exit
+from quire_client.cli.exits import Exit, UsageError
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Groups, command, group, number
 from quire_client.cli.text import local
 from quire_client.client import Quire
+from quire_client.resources.tenants import Limits
+from quire_client.values import Tenant
+
+NAMED = "its name or its id, ten_…"
 
 
 def add(groups: Groups) -> None:
     commands = group(groups, "tenant", "tenants", "make and list tenants (operator)")
     parser = command(commands, "create", create, "make a tenant and print its id")
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--weight", type=number, metavar="X", help="share of the machines beside other tenants")
-    parser.add_argument("--max-running", type=int, metavar="N", help="jobs at a time")
-    parser.add_argument("--max-queued", type=int, metavar="N", help="jobs that may wait")
+    _limits(parser)
     command(commands, "list", list_, "list all tenants")
     parser = command(commands, "show", show, "show a tenant")
-    parser.add_argument("tenant", metavar="TENANT", help="its name or its id, ten_…")
+    parser.add_argument("tenant", metavar="TENANT", help=NAMED)
+    parser = command(commands, "set", change, "change what is named, from now on")
+    parser.add_argument("tenant", metavar="TENANT", help=NAMED)
+    _limits(parser)
+    paused = parser.add_mutually_exclusive_group()
+    text = "run nothing new of it; what runs goes on"
+    paused.add_argument("--pause", dest="paused", action="store_true", default=argparse.SUPPRESS, help=text)
+    text = "run its jobs again"
+    paused.add_argument("--resume", dest="paused", action="store_false", default=argparse.SUPPRESS, help=text)
+
+
+def _limits(parser: argparse.ArgumentParser) -> None:
+    """Options without a default: what is not named is the server's business."""
+    for option, kind, metavar, text in (
+        ("--weight", number, "X", "share of the machines beside other tenants"),
+        ("--max-running", limit, "N", "jobs at a time, of each model"),
+        ("--max-queued", int, "N", "jobs that may wait"),
+        ("--max-tokens-per-day", limit, "N", "tokens billed and reserved a day, in UTC"),
+        ("--max-requests-per-minute", limit, "N", "requests a minute"),
+    ):
+        none = ", or none" if kind is limit else ""
+        parser.add_argument(option, type=kind, metavar=metavar, default=argparse.SUPPRESS, help=text + none)
+
+
+def limit(text: str) -> int | None:
+    """Read a number; `none` takes a limit away."""
+    return None if text == "none" else int(text)
+
+
+def given(args: argparse.Namespace) -> Limits:
+    named = {name: getattr(args, name) for name in Limits.__annotations__ if hasattr(args, name)}
+    return cast(Limits, named)
 
 
 def create(args: argparse.Namespace, quire: Quire, out: Output) -> int:
-    tenant = quire.tenants.create(
-        args.name, weight=args.weight, max_running=args.max_running, max_queued=args.max_queued
-    )
+    tenant = quire.tenants.create(args.name, **given(args))
     out.result(tenant.raw, tenant.id)
     out.note(f"give it a key with: quire key create {tenant.id}")
+    return Exit.OK
+
+
+def change(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    changes = given(args)
+    if not changes:
+        raise UsageError("nothing to change: name a limit, --pause or --resume")
+    _show(quire.tenants.change(tenant_id(quire, args.tenant), **changes), out)
     return Exit.OK
 
 
@@ -48,17 +88,23 @@ def list_(_args: argparse.Namespace, quire: Quire, out: Output) -> int:
 
 
 def show(args: argparse.Namespace, quire: Quire, out: Output) -> int:
-    tenant = quire.tenants.get(tenant_id(quire, args.tenant))
+    _show(quire.tenants.get(tenant_id(quire, args.tenant)), out)
+    return Exit.OK
+
+
+def _show(tenant: Tenant, out: Output) -> None:
     facts = {
         "tenant": tenant.id,
         "name": tenant.name,
         "weight": f"{tenant.weight:g}",
         "running at most": tenant.max_running,
         "queued at most": tenant.max_queued,
+        "tokens a day": tenant.max_tokens_per_day,
+        "requests a minute": tenant.max_requests_per_minute,
+        "paused": "yes" if tenant.paused else "no",
         "created": local(tenant.created_at),
     }
     out.facts(tenant.raw, facts)
-    return Exit.OK
 
 
 def tenant_id(quire: Quire, name_or_id: str) -> str:

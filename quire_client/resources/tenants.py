@@ -1,24 +1,31 @@
 """Tenants, for the operator: who may submit, and how much."""
 
 from collections.abc import Iterator
+from datetime import date
+from typing import TypedDict, Unpack
 
 from quire_client.connection import Connection, read
 from quire_client.fields import plain
+from quire_client.usage import Usage, days
 from quire_client.values import Page, Tenant
+
+
+class Limits(TypedDict, total=False):
+    """What a tenant may use. In a change None takes a limit away, and what is left out stays as it is."""
+
+    weight: float
+    max_running: int | None
+    max_queued: int
+    max_tokens_per_day: int | None
+    max_requests_per_minute: int | None
+    paused: bool
 
 
 class Tenants:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def create(
-        self,
-        name: str,
-        *,
-        weight: float | None = None,
-        max_running: int | None = None,
-        max_queued: int | None = None,
-    ) -> Tenant:
+    def create(self, name: str, **limits: Unpack[Limits]) -> Tenant:
         """Make a tenant. Not repeated after a lost answer: the name tells whether it exists.
 
         Raises:
@@ -29,10 +36,20 @@ class Tenants:
             "POST",
             "tenants",
             operator=True,
-            body=plain({"name": name, "weight": weight, "max_running": max_running, "max_queued": max_queued}),
+            body=plain({"name": name, **limits}),
             repeatable=False,
         )
         return read(response, Tenant.parse)
+
+    def change(self, tenant_id: str, **changes: Unpack[Limits]) -> Tenant:
+        """Change limits or pause a tenant; it holds at once."""
+        response = self._connection.send("PATCH", "tenants", tenant_id, operator=True, body=dict(changes))
+        return read(response, Tenant.parse)
+
+    def usage(self, tenant_id: str, *, first_day: date | None = None, last_day: date | None = None) -> Usage:
+        """Return what a tenant was billed, by day and model; of the last 30 days unless told otherwise."""
+        response = self._connection.send("GET", "tenants", tenant_id, "usage", operator=True, params=days(first_day, last_day))
+        return read(response, Usage.parse)
 
     def get(self, tenant_id: str) -> Tenant:
         return read(self._connection.send("GET", "tenants", tenant_id, operator=True), Tenant.parse)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +16,22 @@ from quire_client import Job, Quire
 
 pytestmark = pytest.mark.acceptance
 
-# min_tokens keeps the piece from ending before it can be disturbed.
-LONG = {"prompt": "And all the night", "seed": 11, "max_tokens": 320, "min_tokens": 320, "top_k": 40}
+# The shipped model may end any job before it can be disturbed. This one has 100 MB of weights to read for each of
+# 900 tokens, which takes seconds on any machine; min_tokens keeps the piece from ending early.
+SLOW = "slow"
+SHAPE = ("--layers", "12", "--width", "384", "--vocabulary", "4096")
+LONG = {
+    "prompt": "And all the night", "model": SLOW, "seed": 11, "max_tokens": 900, "min_tokens": 900, "top_k": 40,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(tmp_path_factory.mktemp("system") / "data") as system:
+    folder = tmp_path_factory.mktemp("system")
+    slow = folder / SLOW
+    subprocess.run([sys.executable, "-m", "bench.engine.checkpoint", slow, *SHAPE], check=True)
+    models = f"quire-verse=checkpoints/quire-verse,{SLOW}={slow}"
+    with running(folder / "data", QUIRE_MODELS=models, QUIRE_FLUSH_SECONDS="0.1") as system:
         yield system
 
 
@@ -60,7 +71,7 @@ def test_a_job_whose_worker_is_killed_ends_with_the_text_it_would_have_had(syste
     undisturbed = client.jobs.wait(client.jobs.submit(**LONG).id, timeout=120)
     job = client.jobs.submit(**LONG)
     watched_until(client, job, tokens=30)
-    (worker,) = system.worker_pids()
+    (worker,) = system.worker_pids(SLOW)
 
     os.kill(worker, signal.SIGKILL)
 

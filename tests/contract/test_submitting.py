@@ -8,6 +8,7 @@ from sqlalchemy import select
 from api import responses
 from quire import jobs, testing
 from quire.errors import QuotaExceeded
+from quire.quotas import Quotas
 from quire.spec import Spec
 from quire.store import Entry, Job
 from quire.testing import FakePublisher, Place, data_key
@@ -165,7 +166,7 @@ def test_the_limit_of_waiting_jobs_holds_for_submissions_at_once(place: Place) -
     def submit(_: int) -> bool:
         with place.database.tenant(place.tenant.id) as session:
             try:
-                jobs.submit(session, testing.submission(place.tenant), once=None, max_queued=3)
+                jobs.submit(session, testing.submission(place.tenant), once=None, quotas=Quotas(3, None))
             except QuotaExceeded:
                 return False
         return True

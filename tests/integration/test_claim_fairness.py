@@ -252,3 +252,11 @@ def test_a_lane_at_its_cap_does_not_sleep(place: Place) -> None:
     steps.claim(place, worker, 4)
 
     assert steps.lane(place, capped).ready
+
+
+def test_a_cancelled_choice_of_the_best_is_charged_the_draws_that_nobody_sees(place: Place) -> None:
+    claimed = steps.running(place, parameters=Parameters(max_tokens=10, n=1, best_of=4))
+
+    steps.cancel(place, claimed.id)
+
+    assert steps.lane(place).virtual_time == len("Once") + 4 * 10

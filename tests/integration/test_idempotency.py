@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from quire import errors, jobs, testing
 from quire.jobs import Once
+from quire.quotas import Quotas
 from quire.store import Job, Tenant, idempotency
 from quire.testing import Place
 from tests.integration import steps
@@ -19,7 +20,7 @@ ONCE = Once("key", b"what was sent")
 def submit(place: Place, once: Once | None = ONCE, owner: Tenant | None = None) -> Job:
     owner = owner or place.tenant
     with place.database.tenant(owner.id) as session:
-        return jobs.submit(session, testing.submission(owner), once=once, max_queued=100)
+        return jobs.submit(session, testing.submission(owner), once=once, quotas=Quotas(100, None))
 
 
 def count(place: Place) -> int:
@@ -86,7 +87,7 @@ def test_the_key_of_a_deleted_job_does_not_make_a_second_one(place: Place) -> No
 def test_a_refused_submission_leaves_its_key_free(place: Place) -> None:
     submit(place, None)
     with pytest.raises(errors.QuotaExceeded), place.database.tenant(place.tenant.id) as session:
-        jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=1)
+        jobs.submit(session, testing.submission(place.tenant), once=ONCE, quotas=Quotas(1, None))
 
     assert submit(place).id is not None
 
@@ -95,7 +96,7 @@ def test_a_repetition_is_not_refused_for_the_quota(place: Place) -> None:
     first = submit(place)
 
     with place.database.tenant(place.tenant.id) as session:
-        again = jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=1)
+        again = jobs.submit(session, testing.submission(place.tenant), once=ONCE, quotas=Quotas(1, None))
 
     assert again.id == first.id
 
@@ -103,7 +104,7 @@ def test_a_repetition_is_not_refused_for_the_quota(place: Place) -> None:
 def test_of_two_at_once_the_second_waits_and_gets_the_first_ones_job(place: Place, shared_url: str) -> None:
     with ThreadPoolExecutor() as pool:
         with place.database.tenant(place.tenant.id) as session:
-            first = jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=100)
+            first = jobs.submit(session, testing.submission(place.tenant), once=ONCE, quotas=Quotas(100, None))
             second = pool.submit(submit, place)
             until(lambda: lock_waiters(shared_url) == 1)
 
@@ -113,7 +114,7 @@ def test_of_two_at_once_the_second_waits_and_gets_the_first_ones_job(place: Plac
 def test_when_the_first_is_rolled_back_the_second_makes_the_job(place: Place, shared_url: str) -> None:
     with ThreadPoolExecutor() as pool:
         with place.database.tenant(place.tenant.id) as session:
-            first = jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=100)
+            first = jobs.submit(session, testing.submission(place.tenant), once=ONCE, quotas=Quotas(100, None))
             second = pool.submit(submit, place)
             until(lambda: lock_waiters(shared_url) == 1)
             session.rollback()
@@ -125,7 +126,7 @@ def test_when_the_first_is_rolled_back_the_second_makes_the_job(place: Place, sh
 def test_a_second_does_not_wait_for_ever(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idempotency, "PATIENCE", text("SET LOCAL lock_timeout = '50ms'"))
     with place.database.tenant(place.tenant.id) as session:
-        jobs.submit(session, testing.submission(place.tenant), once=ONCE, max_queued=100)
+        jobs.submit(session, testing.submission(place.tenant), once=ONCE, quotas=Quotas(100, None))
 
         with pytest.raises(OperationalError, match="lock timeout"):
             submit(place)

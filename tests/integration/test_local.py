@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from quire import testing
 from quire.local import services
 from quire.local.lock import only_one
 from quire.settings import REPOSITORY, Settings
@@ -28,7 +29,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in [name for name in os.environ if name.startswith("QUIRE_")]:
         monkeypatch.delenv(name)
     return Settings(
-        database_url="postgresql://nowhere", redis_url="redis://nowhere", master_keys="a:b", models="one=1,two=2"
+        database_url="postgresql://nowhere", redis_url="redis://nowhere", master_keys=testing.MASTER_KEYS, models="one=1,two=2"
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from quire import jobs, testing
 from quire.ids import new_id
 from quire.jobs import Once
+from quire.quotas import Quotas
 from quire.store import ApiKey, Tenant, chunk
 from quire.store.base import now
 from quire.store.tenant import FIND_KEY
@@ -29,7 +30,7 @@ DELETES = ("jobs", "chunks")
 def furnish(place: Place, owner: Tenant) -> None:
     """One row in each table."""
     with place.database.tenant(owner.id) as session:
-        jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), max_queued=10)
+        jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.succeed(place, claimed, "Hello")
     with place.database.service() as session:

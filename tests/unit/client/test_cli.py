@@ -19,6 +19,14 @@ Make = Callable[..., Any]
 STAYS = {"x-should-retry": "false", "x-request-id": "req_9"}
 TENANT = {"id": "ten_1", "name": "reader", "weight": 1.0}
 KEY = {"id": "key_1", "tenant_id": "ten_1", "prefix": "qk_abc", "scopes": ["jobs:read", "jobs:write"]}
+USAGE = {
+    "object": "usage",
+    "data": [{
+        "day": "2026-11-23", "model": "quire-verse", "jobs": 2,
+        "prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30, "reserved_tokens": 5,
+    }],
+    "today": {"day": "2026-11-23", "used_tokens": 30, "max_tokens_per_day": 100, "remaining_tokens": 70},
+}  # fmt: skip
 
 
 def page(*items: object, cursor: str | None = None) -> httpx.Response:
@@ -185,6 +193,25 @@ def test_a_new_tenants_id_stands_alone_on_stdout(command: Make) -> None:
     assert ran.out == "ten_1\n"
     assert ran.err == "give it a key with: quire key create ten_1\n"
     assert ran.script.bodies == [{"name": "reader", "max_queued": 5}]
+
+
+def test_a_tenant_is_changed_by_what_is_named(command: Make) -> None:
+    ran = command("tenant set ten_1 --max-running none --max-queued 7 --pause", httpx.Response(200, json=TENANT))
+
+    assert ran.script.bodies == [{"max_running": None, "max_queued": 7, "paused": True}]
+    assert "paused             no" in ran.out
+
+
+def test_a_change_of_nothing_is_refused_before_it_is_sent(command: Make) -> None:
+    assert command("tenant set ten_1").code == 2
+
+
+def test_usage_is_a_line_for_each_day_and_model(command: Make) -> None:
+    ran = command("usage --first-day 2026-11-01", httpx.Response(200, json=USAGE))
+
+    assert ran.out == "2026-11-23\tquire-verse\t2\t10\t20\t5\n"
+    assert ran.err == "70 of 100 tokens are left today\n"
+    assert command("usage --json --tenant ten_1", httpx.Response(200, json=USAGE)).document == USAGE
 
 
 def test_a_new_keys_secret_stands_alone_on_stdout(command: Make) -> None:

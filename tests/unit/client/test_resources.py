@@ -1,7 +1,7 @@
 """What each resource sends, and what it makes of the answer."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -11,6 +11,14 @@ Make = Callable[..., Any]
 
 TENANT = {"id": "ten_1", "object": "tenant", "name": "reader", "weight": 2.0, "max_queued": 10}
 KEY = {"id": "key_1", "object": "key", "tenant_id": "ten_1", "prefix": "qk_abc", "scopes": ["jobs:read"]}
+USAGE = {
+    "object": "usage",
+    "data": [{
+        "day": "2026-11-23", "model": "quire-verse", "jobs": 2,
+        "prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30, "reserved_tokens": 5,
+    }],
+    "today": {"day": "2026-11-23", "used_tokens": 30, "max_tokens_per_day": 100, "remaining_tokens": 70},
+}  # fmt: skip
 
 
 def page(*items: object, cursor: str | None = None) -> httpx.Response:
@@ -139,6 +147,38 @@ def test_tenants_need_the_operators_token(connect: Make, script: Make) -> None:
 
     assert server.requests[0].content == b'{"name": "reader", "weight": 2.0}'
     assert {request.headers["Authorization"] for request in server.requests} == {"Bearer operator"}
+
+
+def test_a_change_sends_what_was_named_and_null_for_no_limit(connect: Make, script: Make) -> None:
+    server = script(httpx.Response(200, json=TENANT | {"paused": True}))
+
+    changed = connect(server).tenants.change("ten_1", max_running=None, paused=True)
+
+    assert changed.paused
+    assert (server.requests[0].method, server.bodies) == ("PATCH", [{"max_running": None, "paused": True}])
+
+
+def test_usage_is_read_by_day(connect: Make, script: Make) -> None:
+    server = script(httpx.Response(200, json=USAGE), httpx.Response(200, json=USAGE))
+    quire = connect(server)
+
+    mine = quire.accounts.usage(first_day=date(2026, 11, 1))
+    assert quire.tenants.usage("ten_1") == mine
+
+    assert (mine.lines[0].day, mine.lines[0].total_tokens, mine.remaining_tokens) == (date(2026, 11, 23), 30, 70)
+    assert [str(request.url.path) for request in server.requests] == ["/v1/usage", "/v1/tenants/ten_1/usage"]
+    assert server.requests[0].url.query == b"first_day=2026-11-01"
+
+
+def test_many_jobs_go_in_one_request_with_one_key(connect: Make, script: Make) -> None:
+    server = script(
+        httpx.Response(503), httpx.Response(202, json={"object": "bulk", "count": 2, "jobs": ["job_1", "job_2"]})
+    )
+
+    assert connect(server).jobs.submit_many([{"prompt": "a", "seed": None}, {"prompt": "b"}]) == ("job_1", "job_2")
+
+    assert server.bodies[1] == {"jobs": [{"prompt": "a"}, {"prompt": "b"}]}
+    assert len({request.headers["Idempotency-Key"] for request in server.requests}) == 1
 
 
 def test_the_tenants_come_page_by_page(connect: Make, script: Make) -> None:

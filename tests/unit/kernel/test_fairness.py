@@ -1,6 +1,6 @@
 import pytest
 
-from quire.fairness import estimate, work_of_claim
+from quire.fairness import estimate, work_of_claim, work_unheard
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,11 @@ def test_an_estimate_is_the_prompt_once_and_every_draw_to_its_end(
 
 def test_the_work_of_a_claim_counts_the_whole_log() -> None:
     assert work_of_claim(10, 7) == 17
+
+
+def test_a_claim_that_was_not_heard_of_is_charged_by_its_log() -> None:
+    assert work_unheard(10, 20, estimate(10, 10, 2), 7) == 17
+
+
+def test_draws_that_leave_no_log_are_charged_their_estimate() -> None:
+    assert work_unheard(10, 20, estimate(10, 10, 5), 0) == 60

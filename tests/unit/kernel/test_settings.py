@@ -9,7 +9,7 @@ from quire.settings import Settings, load_settings
 NEEDED = {
     "QUIRE_DATABASE_URL": "postgresql://user:secret@host/quire",
     "QUIRE_REDIS_URL": "redis://host",
-    "QUIRE_MASTER_KEYS": "a:key",
+    "QUIRE_MASTER_KEYS": "a:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 }
 
 
@@ -46,6 +46,9 @@ def test_a_service_does_not_start_without_what_has_no_default(environment: pytes
         ("QUIRE_RETENTION_DAYS", "0"),
         ("QUIRE_MAX_BODY_BYTES", "10"),
         ("QUIRE_IDEMPOTENCY_HOURS", "0"),
+        ("QUIRE_MASTER_KEYS", "a:short"),
+        ("QUIRE_MASTER_KEYS", ""),
+        ("QUIRE_MAX_BULK_BYTES", "10"),
         ("QUIRE_MODELS", ""),
         ("QUIRE_MODELS", "no-source"),
         ("QUIRE_MODELS", "a=,b=x"),
@@ -64,6 +67,16 @@ def test_a_process_without_a_key_ends_with_one_line_that_says_so(environment: py
 
     with pytest.raises(SystemExit, match=r"^Quire does not start:\n  QUIRE_MASTER_KEYS: Field required$"):
         load_settings()
+
+
+def test_a_malformed_key_ring_is_told_of_without_its_keys(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("QUIRE_MASTER_KEYS", "a:c2VjcmV0")
+
+    with pytest.raises(SystemExit) as ended:
+        load_settings()
+
+    assert "QUIRE_MASTER_KEYS: Value error, expected name:base64, 32 bytes each" in str(ended.value)
+    assert "c2VjcmV0" not in str(ended.value)
 
 
 def test_a_heartbeat_too_slow_for_the_lease_is_refused(environment: pytest.MonkeyPatch) -> None:

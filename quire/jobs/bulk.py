@@ -1,0 +1,95 @@
+"""Submitting many jobs at once: one transaction, all or none, written by COPY."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from quire import ids
+from quire.jobs.submitting import Once, Submission, check_queued, first_made_before, reserve
+from quire.quotas import Quotas
+from quire.store import idempotency
+from quire.store import lane as lanes
+from quire.store.base import now
+from quire.store.job import Hold, Kind
+from quire.store.lane import LaneKey
+
+# COPY cannot enter a table with row-level security, so it goes through one without.
+STAGE = text("""
+    CREATE TEMPORARY TABLE submitted (
+        id uuid, model text, hold smallint, priority smallint, seed bigint, body bytea, metadata jsonb,
+        prompt_tokens integer, max_tokens integer, estimate integer, reserved integer,
+        not_before timestamptz, deadline timestamptz) ON COMMIT DROP
+""")
+COPY = """
+    COPY submitted (id, model, hold, priority, seed, body, metadata, prompt_tokens, max_tokens, estimate,
+        reserved, not_before, deadline) FROM STDIN
+"""
+# In the order of the ids, which is that of the submission: `seq`, the age in the lane, is drawn in it.
+QUEUE = text("""
+    INSERT INTO jobs (id, tenant_id, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
+        estimate, not_before, deadline)
+    SELECT id, :tenant, model, :kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
+        estimate, not_before, deadline
+    FROM submitted ORDER BY id
+""")
+ENTER = text("""
+    INSERT INTO ledger (job_id, tenant_id, model, day, reserved)
+    SELECT id, :tenant, model, :day, reserved FROM submitted
+""")
+
+
+def submit_many(
+    session: Session, tenant_id: UUID, news: Sequence[Submission], *, once: Once | None, quotas: Quotas
+) -> list[UUID]:
+    """Queue jobs whose ids follow one another; with a key used before, return the ids that it made then.
+
+    Raises:
+        IdempotencyKeyReused: the key came with another body.
+        QuotaExceeded, DailyTokensExceeded: not all of them fit the tenant's quota, so none is queued.
+
+    """
+    first = news[0].id
+    if once and not idempotency.enter(session, tenant_id, once.key, once.fingerprint, first):
+        earlier = first_made_before(session, tenant_id, once)
+        if earlier is not None:
+            return ids.run(earlier, len(news))
+    check_queued(session, tenant_id, quotas.max_queued, more=len(news))
+    models = sorted({new.model for new in news})
+    for model in models:
+        lanes.open_lane(session, LaneKey(model, tenant_id))
+    session.execute(STAGE)
+    runnable = _copy(session, news)
+    session.execute(QUEUE, {"tenant": tenant_id, "kind": Kind.TEXT.value})
+    lanes.wake(session, [LaneKey(model, tenant_id) for model in runnable])
+    tokens: Counter[str] = Counter()
+    for new in news:
+        tokens[new.model] += new.reserved
+    day: date = reserve(session, tenant_id, tokens, quotas)
+    session.execute(ENTER, {"tenant": tenant_id, "day": day})
+    return [new.id for new in news]
+
+
+def _copy(session: Session, news: Sequence[Submission]) -> set[str]:
+    """Stage the rows; returns the models that have runnable ones."""
+    moment = now(session)
+    connection = session.connection().connection.driver_connection
+    if not isinstance(connection, Connection):
+        raise TypeError("COPY needs psycopg")
+    runnable = set()
+    with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+        for new in news:
+            held = new.is_held(moment)
+            if not held:
+                runnable.add(new.model)
+            hold = Hold.NOT_BEFORE if held else Hold.NONE
+            copy.write_row((
+                new.id, new.model, int(hold), new.priority, new.seed, new.body, Jsonb(new.metadata),
+                new.prompt_tokens, new.max_tokens, new.estimate, new.reserved, new.not_before, new.deadline,
+            ))  # fmt: skip
+    return runnable
