@@ -145,9 +145,6 @@ def median_rate(runs: Sequence[Ran]) -> float:
     return statistics.median(ran.rate for ran in runs)
 
 
-def median_seconds(runs: Sequence[Ran]) -> float:
-    return statistics.median(ran.seconds for ran in runs)
-
 
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value at or below which `share` of the values lie."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from bench.engine import work
 from bench.engine.checkpoint import made
-from bench.engine.driver import Peer, library, median_seconds, ours, say
+from bench.engine.driver import Peer, library, ours, say
 from bench.engine.options import Options
 from bench.engine.part import Measured
 from bench.engine.work import Job, Ran
@@ -20,6 +20,10 @@ OURS = "Quire"
 
 def measure(options: Options) -> Measured:
     folder = made(options)
+    jobs = work.mixed(
+        options.mixed_requests, longest=options.mixed_longest, vocabulary=options.vocabulary, seed="mixed"
+    )
+    some = jobs[: options.mixed_static_batches * options.mixed_batch]
     with ExitStack() as stack:
         generate = stack.enter_context(library(options, "generate", "fp32", folder))
         engines = {
@@ -28,29 +32,13 @@ def measure(options: Options) -> Measured:
         everyone: list[Peer] = [generate, *engines.values()]
         for peer in everyone:
             peer.warm(_warm_up(options), batch=options.mixed_batch)
-        static: list[Ran] = []
-        own: dict[str, list[Ran]] = {precision: [] for precision in engines}
-        for number in range(max(options.mixed_rounds, options.mixed_static_rounds)):
-            jobs = _jobs(options, number)
-            if number < options.mixed_rounds:
-                for precision, engine in engines.items():
-                    own[precision].append(_said(f"{OURS} {precision}", engine.run(jobs, batch=len(jobs))))
-            if number < options.mixed_static_rounds:
-                static.append(_said(STATIC, generate.run(jobs, batch=options.mixed_batch)))
-    return Measured(_figures(own, static))
-
-
-def _jobs(options: Options, number: int) -> list[Job]:
-    """Return the load of a round: the lengths of all rounds are the same, the prompts are not."""
-    lengths = work.mixed(
-        options.mixed_requests, longest=options.mixed_longest, vocabulary=options.vocabulary, seed="mixed"
-    )
-    shift = 7919 * number
-    vocabulary = options.vocabulary - 1
-    return [
-        Job([(token + shift) % vocabulary for token in job.prompt], job.new_tokens, job.seed, job.sampling)
-        for job in lengths
-    ]
+        own = {
+            precision: _said(f"{OURS} {precision}", engine.run(jobs, batch=len(jobs)))
+            for precision, engine in engines.items()
+        }
+        static = _said(STATIC, generate.run(some, batch=options.mixed_batch))
+    ran = f"{len(some)} of {len(jobs)} requests were run, their time scaled by tokens"
+    return Measured(_figures(jobs, own, static), {STATIC: ran} if len(some) < len(jobs) else {})
 
 
 def _warm_up(options: Options) -> list[Job]:
@@ -68,16 +56,12 @@ def _said(label: str, ran: Ran) -> Ran:
     return ran
 
 
-def _figures(own: dict[str, list[Ran]], static: list[Ran]) -> list[Figure]:
-    figures: list[Figure] = []
-    theirs = median_seconds(static) if static else None
-    if theirs is not None:
-        figures.append(Figure("generate_static_mixed_makespan", theirs, "s"))
-    for precision, runs in own.items():
-        seconds = median_seconds(runs)
-        ratio = theirs / seconds if theirs is not None else None
+def _figures(jobs: list[Job], own: dict[str, Ran], static: Ran) -> list[Figure]:
+    theirs = sum(job.new_tokens for job in jobs) / static.rate
+    figures = [Figure("generate_static_mixed_makespan", theirs, "s")]
+    for precision, ran in own.items():
         figures += [
-            Figure(f"cpu_{precision}_mixed_makespan", seconds, "s", STATIC if ratio else None, ratio),
-            Figure(f"cpu_{precision}_mixed_rate", runs[0].tokens / seconds, "tokens/s"),
+            Figure(f"cpu_{precision}_mixed_makespan", ran.seconds, "s", STATIC, theirs / ran.seconds),
+            Figure(f"cpu_{precision}_mixed_rate", ran.rate, "tokens/s"),
         ]
     return figures

@@ -58,8 +58,9 @@ class Options:
     mixed_requests: Annotated[int, About("mixed: requests, all queued at the start")] = 256
     mixed_longest: Annotated[int, About("mixed: most tokens of a prompt, and of an output")] = 512
     mixed_batch: Annotated[int, About("mixed: size of the static batches")] = 32
-    mixed_rounds: Annotated[int, About("mixed: rounds of ours, of which the median counts")] = 1
-    mixed_static_rounds: Annotated[int, About("mixed: rounds of the static batches, which take long")] = 1
+    mixed_static_batches: Annotated[
+        int, About("mixed: static batches that are run, each in minutes; the others are taken to be like them")
+    ] = 2
 
     arrivals: Annotated[int, About("arrivals: requests")] = 200
     arrivals_load: Annotated[float, About("arrivals: share of the measured capacity", float)] = 0.7

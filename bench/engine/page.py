@@ -127,7 +127,8 @@ def _mixed(book: Book) -> Iterator[str]:
         "Seconds until the last of many requests is done that are all there at the start: prompts and outputs"
         " of 16 to 512 tokens, four ways of filtering, every second request with penalties. The peer runs "
         "static batches of 32 in order of arrival, padded on the left, each to its longest output, with one "
-        "sampling setting for all; everyone runs once, since it takes long."
+        "sampling setting for all; everyone runs once, since it takes long, and the peer only some of its "
+        "batches."
     )
     yield ""
     makespans = [figure for figure in book.named("cpu_") if figure.name.endswith("_mixed_makespan")]
