@@ -10,8 +10,8 @@ from api.drafting import Catalogue
 from api.errors import answer_errors
 from api.metrics import Metrics
 from api.observing import observe
-from api.readiness import Readiness, RedisHealth
 from api.rates import Rates
+from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
 from api.routes import docs, health, jobs, models, tenants, usage
 from api.services import Services
@@ -52,9 +52,7 @@ def create_app(
     reader = JobReader(database, ring)
     metrics = Metrics(database, waiting)
     publisher = publisher or Publisher(redis_url)
-    catalogue = Catalogue(
-        Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model
-    )
+    catalogue = Catalogue(Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model)
     services = Services(
         database=database,
         authenticator=Authenticator(database, settings.admin_token, Rates(redis_url)),

@@ -25,9 +25,7 @@ class Rates:
     def __init__(
         self, redis_url: str, *, clock: Callable[[], float] = time.time, counts: "Redis | None" = None
     ) -> None:
-        self._redis = counts or Redis.from_url(
-            redis_url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE
-        )
+        self._redis = counts or Redis.from_url(redis_url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
         self._clock = clock
         self._away_until = 0.0
         self._lock = Lock()

@@ -145,7 +145,6 @@ def median_rate(runs: Sequence[Ran]) -> float:
     return statistics.median(ran.rate for ran in runs)
 
 
-
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value at or below which `share` of the values lie."""
     ordered = sorted(values)

@@ -40,8 +40,10 @@ def _figures(precision: str, found: Mapping[str, float]) -> list[Figure]:
     figures = [
         Figure(f"profile_{precision}_{kind}", 100 * seconds[kind] / total, "% of the time") for kind in KINDS
     ]
-    for name in ("rate", "rate_in_cache"):
-        figures.append(Figure(f"profile_{precision}_{name}", found[name] / GIGA, "billion operations/s"))
+    figures += [
+        Figure(f"profile_{precision}_{name}", found[name] / GIGA, "billion operations/s")
+        for name in ("rate", "rate_in_cache")
+    ]
     for figure in figures:
         say(f"{figure.name:32} {figure.value:8.1f} {figure.unit}")
     return figures

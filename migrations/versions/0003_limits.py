@@ -8,7 +8,6 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-MINE = "nullif(current_setting('quire.tenant', true), '')::uuid"
 TODAY = "(clock_timestamp() AT TIME ZONE 'UTC')::date"
 
 # What was submitted before is taken into the accounts at once.
@@ -20,9 +19,10 @@ SELECT tenant_id, day, model, coalesce(sum(reserved) FILTER (WHERE NOT folded), 
 FROM ledger GROUP BY tenant_id, day, model;
 """
 # Written at each submission: room on each page keeps its updates there.
-WALLS = f"""
+WALLS = """
 ALTER TABLE usage ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON usage TO quire_api USING (tenant_id = {MINE});
+CREATE POLICY tenant ON usage TO quire_api 
+    USING (tenant_id = nullif(current_setting('quire.tenant', true), '')::uuid);
 CREATE POLICY service ON usage TO quire_service USING (true);
 GRANT SELECT, INSERT, UPDATE ON usage TO quire_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON usage TO quire_service;

@@ -6,7 +6,8 @@ Three things hold everywhere. A transition locks its jobs first, in the order of
 key order. What a worker says is fenced: it counts only while the job is running under the fence that the worker
 claimed. A terminal state never changes.
 
-Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`keeping`). Their steps end in `steps`.
+Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`keeping`). Their steps end in
+`steps`.
 """
 
 from quire.jobs.bulk import submit_many

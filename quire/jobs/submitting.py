@@ -127,9 +127,7 @@ def submit(session: Session, new: Submission, *, once: Once | None, quotas: Quot
     if not held:
         lanes.wake(session, [lane])
     day = reserve(session, new.tenant_id, {new.model: new.reserved}, quotas)
-    session.add(
-        Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, day=day, reserved=new.reserved)
-    )
+    session.add(Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, day=day, reserved=new.reserved))
     session.flush()
     return job
 

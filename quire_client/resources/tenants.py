@@ -48,7 +48,9 @@ class Tenants:
 
     def usage(self, tenant_id: str, *, first_day: date | None = None, last_day: date | None = None) -> Usage:
         """Return what a tenant was billed, by day and model; of the last 30 days unless told otherwise."""
-        response = self._connection.send("GET", "tenants", tenant_id, "usage", operator=True, params=days(first_day, last_day))
+        response = self._connection.send(
+            "GET", "tenants", tenant_id, "usage", operator=True, params=days(first_day, last_day)
+        )
         return read(response, Usage.parse)
 
     def get(self, tenant_id: str) -> Tenant:

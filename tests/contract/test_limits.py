@@ -58,9 +58,7 @@ def test_processes_count_together_while_redis_is_there(
     settings: Settings, redis_url: str, operator: Api, app: Flask
 ) -> None:
     together = settings.model_copy(update={"redis_url": type(settings.redis_url)(redis_url)})
-    first, second = (
-        create_app(together, publisher=FakePublisher(), notices=Hub()) for _ in range(2)
-    )
+    first, second = (create_app(together, publisher=FakePublisher(), notices=Hub()) for _ in range(2))
     api, _ = limited(app, operator, max_requests_per_minute=3)
 
     statuses = [Api(one, api.secret).get("/v1/jobs").status_code for one in (first, second, first, second)]
@@ -70,7 +68,7 @@ def test_processes_count_together_while_redis_is_there(
 
 def test_a_minute_later_there_is_a_new_allowance(app: Flask, operator: Api, monkeypatch: Any) -> None:
     api, _ = limited(app, operator, max_requests_per_minute=1)
-    limiter = app.extensions["quire"].authenticator._rates  # noqa: SLF001 - its clock
+    limiter = app.extensions["quire"].authenticator._rates
     moment = [1000.0]
     monkeypatch.setattr(limiter, "_clock", lambda: moment[0])
     assert [api.get("/v1/jobs").status_code for _ in range(2)] == [200, 429]
@@ -154,5 +152,5 @@ def test_usage_of_too_many_days_is_refused(api: Api) -> None:
 def test_a_publisher_is_made_where_none_is_given(settings: Settings) -> None:
     made = create_app(settings).extensions["quire"]
 
-    assert isinstance(made.submissions._publisher, Publisher)  # noqa: SLF001
-    assert made.submissions._publisher is made.bulk_submissions._publisher  # noqa: SLF001
+    assert isinstance(made.submissions._publisher, Publisher)
+    assert made.submissions._publisher is made.bulk_submissions._publisher

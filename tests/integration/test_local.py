@@ -29,7 +29,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in [name for name in os.environ if name.startswith("QUIRE_")]:
         monkeypatch.delenv(name)
     return Settings(
-        database_url="postgresql://nowhere", redis_url="redis://nowhere", master_keys=testing.MASTER_KEYS, models="one=1,two=2"
+        database_url="postgresql://nowhere",
+        redis_url="redis://nowhere",
+        master_keys=testing.MASTER_KEYS,
+        models="one=1,two=2",
     )
 
 
