@@ -21,7 +21,7 @@ FROM ledger GROUP BY tenant_id, day, model;
 # Written at each submission: room on each page keeps its updates there.
 WALLS = """
 ALTER TABLE usage ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON usage TO quire_api 
+CREATE POLICY tenant ON usage TO quire_api
     USING (tenant_id = nullif(current_setting('quire.tenant', true), '')::uuid);
 CREATE POLICY service ON usage TO quire_service USING (true);
 GRANT SELECT, INSERT, UPDATE ON usage TO quire_api;
