@@ -9,11 +9,13 @@ claimed. A terminal state never changes.
 Who knocks: the API (`submitting`), a worker (`working`), a scheduler (`keeping`). Their steps end in `steps`.
 """
 
+from quire.jobs.backlogs import Backlogs
 from quire.jobs.keeping import expire_overdue, release_due, requeue_orphans
 from quire.jobs.submitting import Once, Submission, cancel, delete, made_before, submit
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
 
 __all__ = [
+    "Backlogs",
     "Claimed",
     "Once",
     "Outcome",

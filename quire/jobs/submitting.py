@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from quire import errors
+from quire.jobs.backlogs import Backlogs
 from quire.jobs.steps import end_by_decree
 from quire.store import Entry, Job, idempotency, job_counts, job_steps
 from quire.store import chunk as chunks
@@ -16,7 +17,8 @@ from quire.store.base import now
 from quire.store.job import Hold, Kind, State
 from quire.store.lane import LaneKey
 
-MARGIN = 1_000  # submissions of one tenant that may be under way at once, all API processes together
+# What one tenant may submit, through all API processes together, while a count is believed.
+MARGIN = 5_000
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,12 @@ def made_before(session: Session, tenant_id: UUID, once: Once) -> Job | None:
     return job
 
 
-def submit(session: Session, new: Submission, *, once: Once | None, max_queued: int) -> Job:
+def submit(
+    session: Session, new: Submission, *, once: Once | None, max_queued: int, backlogs: Backlogs | None = None
+) -> Job:
     """Queue a job, reserve its tokens and wake its lane. With a key used before, return that key's job.
+
+    With `backlogs`, the tenant's jobs are not counted again each time.
 
     Raises:
         IdempotencyKeyReused: the key came with another body.
@@ -77,7 +83,7 @@ def submit(session: Session, new: Submission, *, once: Once | None, max_queued: 
         earlier = made_before(session, new.tenant_id, once)
         if earlier is not None:
             return earlier
-    _check_quota(session, new.tenant_id, max_queued)
+    admit(session, new.tenant_id, 1, max_queued=max_queued, backlogs=backlogs or Backlogs())
     lane = LaneKey(new.model, new.tenant_id)
     lanes.open_lane(session, lane)
     held = new.not_before is not None and new.not_before > now(session)
@@ -106,19 +112,21 @@ def submit(session: Session, new: Submission, *, once: Once | None, max_queued: 
     return job
 
 
-def _check_quota(session: Session, tenant_id: UUID, max_queued: int) -> None:
-    """Count; near the limit, count again with the tenant's submissions one after the other.
+def admit(session: Session, tenant_id: UUID, count: int, *, max_queued: int, backlogs: Backlogs) -> None:
+    """Let a tenant queue so many more jobs; near its limit its submissions count exactly, one after the other.
 
     Raises:
-        QuotaExceeded: one more would be too many.
+        QuotaExceeded: they would be too many.
 
     """
-    queued = job_counts.queued_of(session, tenant_id, max_queued)
-    if queued >= max_queued - MARGIN:
-        job_counts.serialise_submissions(session, tenant_id)
-        queued = job_counts.queued_of(session, tenant_id, max_queued)
-    if queued >= max_queued:
+    room = max_queued - count
+    if room >= MARGIN and backlogs.of(session, tenant_id, max_queued) < room - MARGIN:
+        backlogs.add(tenant_id, count)
+        return
+    job_counts.serialise_submissions(session, tenant_id)
+    if job_counts.queued_of(session, tenant_id, max_queued) > room:
         raise errors.QuotaExceeded(f"The tenant has {max_queued} jobs waiting, which is its limit.")
+    backlogs.add(tenant_id, count)
 
 
 def cancel(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
