@@ -10,10 +10,10 @@ SOURCES := quire quire_client api worker scheduler migrations training bench tes
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test check format train-text bench bench-spine clean
+.PHONY: help install demo up test check format train-text bench bench-fairness bench-spine clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(KERNELS) ## create .venv, install everything into it, compile the kernels
 
@@ -68,6 +68,11 @@ bench: $(INSTALLED) ## measure the engine beside its peers, in about an hour
 	@$(RUN) -c 'import ctranslate2' 2>/dev/null || \
 	  $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[bench]'
 	$(RUN) -m bench.engine all
+
+bench-fairness: $(KERNELS) ## measure fairness, limits and growth, in about 15 minutes
+	@$(RUN) -c 'import matplotlib' 2>/dev/null || \
+	  $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[bench]'
+	$(RUN) -m bench.fairness
 
 bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 	$(RUN) -m bench.spine

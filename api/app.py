@@ -46,10 +46,13 @@ def create_app(
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
     redis_url = settings.redis_url.get_secret_value()
     database = database or Database(settings.sqlalchemy_url, name="quire-api", pool_size=POOL_SIZE)
-    waiting = WaitingRoom(
-        notices or Notices(redis_url), seats=settings.max_waiters, longest=settings.max_wait_seconds
-    )
     reader = JobReader(database, ring)
+    waiting = WaitingRoom(
+        notices or Notices(redis_url),
+        ended=reader.ended,
+        seats=settings.max_waiters,
+        longest=settings.max_wait_seconds,
+    )
     metrics = Metrics(database, waiting)
     publisher = publisher or Publisher(redis_url)
     catalogue = Catalogue(Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model)

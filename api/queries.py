@@ -83,6 +83,17 @@ def newest_keys(session: Session, tenant_id: UUID, *, before: UUID | None, limit
     return session.scalars(statement if before is None else statement.where(ApiKey.id < before)).all()
 
 
+NOT_LIVE = text("""
+    SELECT asked.id FROM unnest(CAST(:jobs AS uuid[])) AS asked (id) LEFT JOIN jobs ON jobs.id = asked.id
+    WHERE jobs.id IS NULL OR jobs.state NOT IN ('queued', 'running')
+""")
+
+
+def not_live(session: Session, job_ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of the jobs, of any tenants, that are over or gone."""
+    return list(session.scalars(NOT_LIVE, {"jobs": list(job_ids)}))
+
+
 # One statement for each, because each has its own partial index; all jobs there ever were are never read.
 LIVE_COUNTS = {
     "queued": text("SELECT model, count(*) FROM jobs WHERE state = 'queued' AND hold = 0 GROUP BY model"),

@@ -66,6 +66,7 @@ class Submissions:
         self._catalogue = catalogue
         self._publisher = publisher
         self._submitted = submitted  # is told the model of each new job
+        self._backlogs = jobs.Backlogs()
 
     def submit(self, tenant_id: UUID, body: dict[str, Any], idempotency_key: str | None) -> Accepted:
         """Queue the job that a body asks for.
@@ -105,7 +106,9 @@ class Submissions:
     def _write(self, ready: _Ready) -> Accepted:
         try:
             with self._database.tenant(ready.submission.tenant_id) as session:
-                row = jobs.submit(session, ready.submission, once=ready.once, quotas=ready.quotas)
+                row = jobs.submit(
+                    session, ready.submission, once=ready.once, quotas=ready.quotas, backlogs=self._backlogs
+                )
                 shown = self._reader.present(session, row, ready.key)
                 return Accepted(shown, replayed=row.id != ready.submission.id)
         except OperationalError as error:

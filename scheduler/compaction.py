@@ -2,7 +2,7 @@
 
 import logging
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from quire.crypto import KeyRing
@@ -25,8 +25,8 @@ def compact(database: Database, ring: KeyRing) -> int:
         statement = (
             select(Job, Tenant)
             .join(Tenant, Tenant.id == Job.tenant_id)
-            .where(Job.finished_at.is_not(None), Job.compact.is_(False))
-            .order_by(Job.id)
+            .where(text("finished_at IS NOT NULL AND NOT compact"))  # as the partial index has it
+            .order_by(Job.finished_at)
             .limit(BATCH)
             .with_for_update(of=Job, key_share=True, skip_locked=True)
         )

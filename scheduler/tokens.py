@@ -8,19 +8,19 @@ from quire.database import Database
 from quire.store import job_counts
 
 
-def missing(runnable: int, free_slots: int, waiting: int) -> int:
+def missing(startable: int, free_slots: int, waiting: int) -> int:
     """How many tokens a queue lacks."""
-    return max(0, min(runnable, free_slots) - waiting)
+    return max(0, min(startable, free_slots) - waiting)
 
 
 def top_up(database: Database, client: Redis, app: Celery) -> int:
     """Publish what is missing; makes good for tokens that were lost or never sent."""
     with database.service() as session:
-        runnable = job_counts.runnable_by_model(session)
-        free = job_counts.free_slots_by_model(session) if runnable else {}
+        free = {model: slots for model, slots in job_counts.free_slots_by_model(session).items() if slots}
+        startable = {model: job_counts.startable(session, model, slots) for model, slots in free.items()}
     published = 0
-    for model, count in runnable.items():
-        lack = missing(count, free.get(model, 0), queue.length(client, model))
+    for model, count in startable.items():
+        lack = missing(count, free[model], queue.length(client, model)) if count else 0
         if lack:
             queue.publish(app, model, lack)
             published += lack

@@ -114,7 +114,7 @@ class JobRoutes:
             now = self._reader.one(tenant, job)
             return now.state.is_terminal or not still_holds(request, etag(now))
 
-        return self._waiting.hold(job, settled, wait_seconds(request))
+        return self._waiting.hold(job, settled, wait_seconds(request), by_itself=True)
 
 
 def _id(shown: str) -> UUID:

@@ -10,12 +10,14 @@ Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`
 `steps`.
 """
 
+from quire.jobs.backlogs import Backlogs
 from quire.jobs.bulk import submit_many
 from quire.jobs.keeping import expire_overdue, release_due, requeue_orphans
 from quire.jobs.submitting import Once, Submission, cancel, delete, first_made_before, made_before, submit
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
 
 __all__ = [
+    "Backlogs",
     "Claimed",
     "Once",
     "Outcome",

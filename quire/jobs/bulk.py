@@ -11,7 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from quire import ids
-from quire.jobs.submitting import Once, Submission, check_queued, first_made_before, reserve
+from quire.jobs.admission import admit, reserve
+from quire.jobs.backlogs import Backlogs
+from quire.jobs.submitting import Once, Submission, first_made_before
 from quire.quotas import Quotas
 from quire.store import idempotency
 from quire.store import lane as lanes
@@ -59,7 +61,7 @@ def submit_many(
         earlier = first_made_before(session, tenant_id, once)
         if earlier is not None:
             return ids.run(earlier, len(news))
-    check_queued(session, tenant_id, quotas.max_queued, more=len(news))
+    admit(session, tenant_id, len(news), max_queued=quotas.max_queued, backlogs=Backlogs())
     models = sorted({new.model for new in news})
     for model in models:
         lanes.open_lane(session, LaneKey(model, tenant_id))

@@ -2,24 +2,23 @@
 
 import hmac
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from quire import errors
+from quire.jobs.admission import admit, reserve
+from quire.jobs.backlogs import Backlogs
 from quire.jobs.steps import end_by_decree
-from quire.quotas import DAY, Allowance, Quotas
-from quire.store import Entry, Job, idempotency, job_counts, job_steps
+from quire.quotas import Quotas
+from quire.store import Entry, Job, idempotency, job_steps
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
-from quire.store import usage as accounts
 from quire.store.base import now
 from quire.store.job import Hold, Kind, State
 from quire.store.lane import LaneKey
 
-LOOK_AGAIN = 30  # seconds, in which some of a full queue will have run
-MARGIN = 1_000  # submissions of one tenant that may be under way at once, all API processes together
 
 
 @dataclass(frozen=True)
@@ -88,8 +87,12 @@ def first_made_before(session: Session, tenant_id: UUID, once: Once) -> UUID | N
     return earlier.job_id
 
 
-def submit(session: Session, new: Submission, *, once: Once | None, quotas: Quotas) -> Job:
+def submit(
+    session: Session, new: Submission, *, once: Once | None, quotas: Quotas, backlogs: Backlogs | None = None
+) -> Job:
     """Queue a job, reserve its tokens and wake its lane. With a key used before, return that key's job.
+
+    With `backlogs`, the tenant's jobs are not counted again each time.
 
     Raises:
         IdempotencyKeyReused: the key came with another body.
@@ -101,7 +104,7 @@ def submit(session: Session, new: Submission, *, once: Once | None, quotas: Quot
         earlier = made_before(session, new.tenant_id, once)
         if earlier is not None:
             return earlier
-    check_queued(session, new.tenant_id, quotas.max_queued)
+    admit(session, new.tenant_id, 1, max_queued=quotas.max_queued, backlogs=backlogs or Backlogs())
     lane = LaneKey(new.model, new.tenant_id)
     lanes.open_lane(session, lane)
     held = new.is_held(now(session))
@@ -132,39 +135,6 @@ def submit(session: Session, new: Submission, *, once: Once | None, quotas: Quot
     return job
 
 
-def check_queued(session: Session, tenant_id: UUID, max_queued: int, more: int = 1) -> None:
-    """Count; near the limit, count again with the tenant's submissions one after the other.
-
-    Raises:
-        QuotaExceeded: so many more would be too many.
-
-    """
-    queued = job_counts.queued_of(session, tenant_id, max_queued)
-    if queued + more > max_queued - MARGIN:
-        job_counts.serialise_submissions(session, tenant_id)
-        queued = job_counts.queued_of(session, tenant_id, max_queued)
-    if queued + more > max_queued:
-        left = Allowance("queued", max_queued, max(0, max_queued - queued), LOOK_AGAIN)
-        raise errors.QuotaExceeded(f"The tenant has {queued} jobs waiting; its limit is {max_queued}.", left)
-
-
-def reserve(session: Session, tenant_id: UUID, tokens: dict[str, int], quotas: Quotas) -> date:
-    """Reserve tokens by model; returns the day they count for. Last, because the account stays locked.
-
-    Raises:
-        DailyTokensExceeded: they are more than the day has left.
-
-    """
-    day = accounts.reserve(session, tenant_id, tokens)
-    limit = quotas.max_tokens_per_day
-    if limit is not None and (used := accounts.used(session, tenant_id, day)) > limit:
-        wanted = sum(tokens.values())
-        left = max(0, limit - used + wanted)
-        raise errors.DailyTokensExceeded(
-            f"Up to {wanted} tokens are needed, and of the {limit} a day {left} are left.",
-            Allowance("tokens", limit, left, accounts.seconds_to_midnight(session), window=DAY),
-        )
-    return day
 
 
 def cancel(session: Session, tenant_id: UUID, job_id: UUID) -> Job:

@@ -62,7 +62,7 @@ class Report:
 
 
 def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None, k: int) -> list[Claimed]:
-    """Move the k fairest runnable jobs of a model to a worker, if its lease is alive."""
+    """Move the k fairest runnable jobs of a model to a worker, if its lease is alive; they come in their turn."""
     lanes.serialise_claims(session, model)
     if not lanes.hold_lease(session, worker_id):
         return []
@@ -79,7 +79,8 @@ def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None
         lanes.adjust(session, [(LaneKey(model, row.lane), Change.claimed(row.estimate)) for row in won])
     # Last, because it takes stronger locks out of order; it skips what it cannot lock at once.
     lanes.clear(session, model, [lane for lane, backlogged in seen.items() if not backlogged])
-    logs = chunks.of_jobs(session, [row.id for row in won])
+    # At its first claim a job has no log to go on from.
+    logs = chunks.of_jobs(session, [row.id for row in won if row.fence > 1])
     return [
         Claimed(
             id=row.id,
@@ -90,7 +91,7 @@ def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None
             body=row.body,
             prompt_tokens=row.prompt_tokens,
             wrapped_key=WrappedKey(row.master_key, row.data_key),
-            log=logs[row.id],
+            log=logs.get(row.id, ()),
             seconds_left=row.seconds_left,
         )
         for row in won

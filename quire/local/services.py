@@ -9,6 +9,7 @@ from quire.settings import REPOSITORY, Settings
 from quire.supervisor import Child
 
 SPARE_THREADS = 32  # of the API, beside those that may be waiting
+SPARE_CONNECTIONS = 1000  # of the API, beside its threads: open and idle, kept for the next request
 SPARE_TASKS = 4  # of a worker, beside its slots
 API_GRACE = 5  # seconds for requests in progress
 API_STAGE, WORKER_STAGE, SCHEDULER_STAGE = 2, 3, 4  # the servers are 0 and 1
@@ -22,6 +23,7 @@ def migrate(environment: Environment) -> Child:
 
 def api(settings: Settings, environment: Environment, listener: int) -> Child:
     """The API on a listening socket, which outlives its restarts: requests wait rather than being refused."""
+    threads = settings.max_waiters + SPARE_THREADS
     return _child(
         "api",
         "gunicorn",
@@ -29,7 +31,8 @@ def api(settings: Settings, environment: Environment, listener: int) -> Child:
         f"--bind=fd://{listener}",
         "--worker-class=gthread",
         "--workers=1",
-        f"--threads={settings.max_waiters + SPARE_THREADS}",
+        f"--threads={threads}",
+        f"--worker-connections={threads + SPARE_CONNECTIONS}",
         f"--graceful-timeout={API_GRACE}",
         "--no-control-socket",
         environment=environment,

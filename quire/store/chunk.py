@@ -65,12 +65,16 @@ def append(session: Session, rows: Sequence[dict[str, object]]) -> None:
 
 def ends(session: Session, jobs: Sequence[UUID]) -> dict[UUID, Position]:
     """Return the end of each job's log; START for those that have written nothing."""
+    if not jobs:
+        return {}
     found = session.execute(ENDS, {"jobs": list(jobs)})
     return dict.fromkeys(jobs, START) | {job: Position(revision, offset) for job, revision, offset in found}
 
 
 def of_jobs(session: Session, jobs: Sequence[UUID]) -> dict[UUID, list[Chunk]]:
     """Return each job's log, in its order."""
+    if not jobs:
+        return {}
     statement = select(Chunk).where(Chunk.job_id.in_(jobs)).order_by(Chunk.job_id, Chunk.revision, Chunk.offset)
     logs: dict[UUID, list[Chunk]] = {job: [] for job in jobs}
     for chunk in session.scalars(statement):

@@ -17,7 +17,17 @@ QUEUED = text("""
     SELECT count(*) FROM (
         SELECT FROM jobs WHERE tenant_id = :tenant AND state = 'queued' LIMIT :limit) AS queued
 """)
-RUNNABLE = text("SELECT model, count(*) AS jobs FROM jobs WHERE state = 'queued' AND hold = 0 GROUP BY model")
+# Only as many are counted as could be used: a long queue costs no more than a short one. Lanes are asked, because
+# a job of a lane that is paused or at its cap could not start.
+STARTABLE = text("""
+    SELECT count(*) FROM (
+        SELECT FROM lanes JOIN tenants ON tenants.id = lanes.tenant_id CROSS JOIN LATERAL (
+            SELECT FROM jobs
+            WHERE jobs.model = :model AND jobs.tenant_id = lanes.tenant_id AND state = 'queued' AND hold = 0
+            ORDER BY priority DESC, seq LIMIT least(coalesce(max_running, 2147483647) - running, :limit)) AS next
+        WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647) AND NOT paused
+        LIMIT :limit) AS startable
+""")
 RUNNING = text("""
     SELECT workers.model, greatest(sum(workers.slots - busy.jobs), 0)
     FROM workers CROSS JOIN LATERAL (
@@ -45,8 +55,9 @@ def queued_of(session: Session, tenant_id: UUID, limit: int) -> int:
     return int(session.scalar(QUEUED, {"tenant": tenant_id, "limit": limit}) or 0)
 
 
-def runnable_by_model(session: Session) -> dict[str, int]:
-    return {row.model: row.jobs for row in session.execute(RUNNABLE)}
+def startable(session: Session, model: str, limit: int) -> int:
+    """How many jobs of a model could start now if there were slots for them; counted no further than `limit`."""
+    return int(session.scalar(STARTABLE, {"model": model, "limit": limit}) or 0)
 
 
 def free_slots_by_model(session: Session) -> dict[str, int]:

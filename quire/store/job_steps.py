@@ -6,11 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from quire.store.job import LIVE, Hold, Job, Run, State
+from quire.store.job import Hold, Job, Run, State
 
+# The conditions of partial indexes, word for word: of a value that comes as a parameter a plan cannot know.
+HELD = text("state = 'queued' AND hold <> 0")
+RUNNING = text("state = 'running'")
+WITH_DEADLINE = text("state IN ('queued', 'running') AND deadline IS NOT NULL")
+# When the statement began. clock_timestamp() moves on while a statement runs, so no index could be asked for it.
+STARTED = func.statement_timestamp()
 # Every transition locks its jobs first, in the order of their ids, then their lanes, in key order.
 LOCK_FENCED = text("""
     SELECT jobs.id, jobs.fence FROM jobs
@@ -34,32 +40,33 @@ def of_tenant(session: Session, tenant_id: UUID, job_id: UUID, *, lock: bool = F
 
 def lock_overdue(session: Session, limit: int) -> Sequence[Job]:
     """Lock live jobs whose deadline has passed."""
-    overdue = text("deadline < clock_timestamp()")
-    statement = select(Job).where(Job.state.in_(LIVE), Job.deadline.is_not(None), overdue)
-    return session.scalars(_some(statement, limit)).all()
+    statement = select(Job).where(WITH_DEADLINE, Job.deadline < STARTED)
+    return session.scalars(_some(statement, Job.deadline, limit)).all()
 
 
 def lock_orphans(session: Session, limit: int) -> Sequence[Job]:
     """Lock running jobs whose worker has no row any more: it lapsed, or was seen to die."""
     gone = text("NOT EXISTS (SELECT FROM workers WHERE workers.id = jobs.worker_id)")
-    return session.scalars(_some(select(Job).where(Job.state == State.RUNNING, gone), limit)).all()
+    statement = select(Job).where(RUNNING, gone)
+    return session.scalars(_some(statement, Job.worker_id, limit)).all()
 
 
 def lock_of_worker(session: Session, worker_id: UUID) -> Sequence[Job]:
     """Lock the jobs that run on a worker."""
-    statement = select(Job).where(Job.state == State.RUNNING, Job.worker_id == worker_id).order_by(Job.id)
+    statement = select(Job).where(RUNNING, Job.worker_id == worker_id).order_by(Job.id)
     return session.scalars(statement.with_for_update(key_share=True)).all()
 
 
 def lock_due(session: Session, limit: int) -> Sequence[Job]:
     """Lock jobs held for a time that has come."""
-    due = text("not_before <= clock_timestamp()")
-    held = select(Job).where(Job.state == State.QUEUED, Job.hold == Hold.NOT_BEFORE, due)
-    return session.scalars(_some(held, limit)).all()
+    held = select(Job).where(HELD, Job.hold == Hold.NOT_BEFORE, Job.not_before <= STARTED)
+    return session.scalars(_some(held, Job.not_before, limit)).all()
 
 
-def _some(statement: Any, limit: int) -> Any:
-    return statement.order_by(Job.id).limit(limit).with_for_update(key_share=True, skip_locked=True)
+# In the order of an index, so that what is not yet due is not read, however much it is. It need not be that of the
+# ids: who skips what is locked waits for nobody.
+def _some(statement: Any, order: Any, limit: int) -> Any:
+    return statement.order_by(order).limit(limit).with_for_update(key_share=True, skip_locked=True)
 
 
 # `charged` keeps what the last claim charged, for whoever settles it; the next claim overwrites it.

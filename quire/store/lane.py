@@ -26,7 +26,8 @@ class LaneKey:
 class Lane(Base):
     __tablename__ = "lanes"
     __table_args__ = (
-        Index("lanes_ready", "model", postgresql_where=text("ready")),
+        # In the order in which they are served: a claim reads as many as it has places for, of however many.
+        Index("lanes_ready", "model", "virtual_time", postgresql_where=text("ready")),
         {"postgresql_with": {"fillfactor": "50"}},
     )
 
@@ -55,20 +56,20 @@ WAKE = text("""
     FROM asleep JOIN models ON models.name = asleep.model
     WHERE lanes.model = asleep.model AND lanes.tenant_id = asleep.tenant_id
 """)
-LOCK = text("""
-    SELECT 1 FROM lanes WHERE (model, tenant_id) IN
-        (SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])))
-    ORDER BY model, tenant_id FOR NO KEY UPDATE
-""")
+# Several lanes are locked in key order before any is changed, or two transactions would cross.
 ADJUST = text("""
+    WITH change AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[]), CAST(:running AS int[]),
+                             CAST(:tokens AS bigint[]), CAST(:outstanding AS bigint[]))
+            AS change (model, tenant_id, running, tokens, outstanding)),
+    locked AS MATERIALIZED (
+        SELECT model, tenant_id FROM lanes WHERE (model, tenant_id) IN (SELECT model, tenant_id FROM change)
+        ORDER BY model, tenant_id FOR NO KEY UPDATE)
     UPDATE lanes SET running = lanes.running + change.running,
         outstanding = lanes.outstanding + change.outstanding,
         virtual_time = lanes.virtual_time + change.tokens / tenants.weight
-    FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[]), CAST(:running AS int[]),
-                CAST(:tokens AS bigint[]), CAST(:outstanding AS bigint[]))
-        AS change (model, tenant_id, running, tokens, outstanding)
-    JOIN tenants ON tenants.id = change.tenant_id
-    WHERE lanes.model = change.model AND lanes.tenant_id = change.tenant_id
+    FROM locked JOIN change USING (model, tenant_id) JOIN tenants ON tenants.id = locked.tenant_id
+    WHERE lanes.model = locked.model AND lanes.tenant_id = locked.tenant_id
 """)
 
 
@@ -123,12 +124,11 @@ def lift(session: Session, tenant_id: UUID) -> None:
 
 
 def adjust(session: Session, changes: Iterable[tuple[LaneKey, Change]]) -> None:
-    """Add to the counters of several lanes, locked in key order so that two transactions never cross."""
+    """Add to the counters of several lanes."""
     total: dict[LaneKey, Change] = {}
     for lane, change in changes:
         total[lane] = total[lane] + change if lane in total else change
     if keys := _arrays(ordered := sorted(total)):
-        session.execute(LOCK, keys)
         counters = {
             "running": [total[lane].running for lane in ordered],
             "tokens": [total[lane].tokens for lane in ordered],
@@ -154,6 +154,7 @@ HOLD_LEASE = text("""
 """)
 # The lanes with the least virtual time offer their first jobs; each job starts where the estimates of those
 # before it in its lane would have moved that lane's time; the k earliest starts win.
+# Of a lane with p - 1 before it that have a job, no more than k - p + 1 can win: each of those wins its first.
 PICK = text("""
     WITH open_lanes AS MATERIALIZED (
         SELECT lanes.tenant_id, virtual_time, weight, virtual_time - outstanding / weight AS settled,
@@ -162,35 +163,45 @@ PICK = text("""
         WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647) AND NOT paused
             AND lanes.tenant_id <> ALL (CAST(:seen AS uuid[]))
         ORDER BY virtual_time LIMIT greatest(:k, 16)),
-    offers AS MATERIALIZED (
-        SELECT first.id, open_lanes.tenant_id, virtual_time + (sum(first.estimate) OVER (
-            PARTITION BY open_lanes.tenant_id ORDER BY first.priority DESC, first.seq)
-            - first.estimate) / weight AS start
+    backlogged AS MATERIALIZED (
+        SELECT open_lanes.*, row_number() OVER (ORDER BY virtual_time) AS place
         FROM open_lanes CROSS JOIN LATERAL (
-            SELECT id, estimate, priority, seq FROM jobs
+            SELECT FROM jobs
             WHERE jobs.model = :model AND jobs.tenant_id = open_lanes.tenant_id
                 AND state = 'queued' AND hold = 0
-            ORDER BY priority DESC, seq LIMIT room) AS first),
+            ORDER BY priority DESC, seq LIMIT 1) AS first),
+    offers AS MATERIALIZED (
+        SELECT next.id, virtual_time + (sum(next.estimate) OVER (
+            PARTITION BY backlogged.tenant_id ORDER BY next.priority DESC, next.seq)
+            - next.estimate) / weight AS start
+        FROM backlogged CROSS JOIN LATERAL (
+            SELECT id, estimate, priority, seq FROM jobs
+            WHERE jobs.model = :model AND jobs.tenant_id = backlogged.tenant_id
+                AND state = 'queued' AND hold = 0
+            ORDER BY priority DESC, seq LIMIT least(room, greatest(:k - place + 1, 0))) AS next),
     winners AS MATERIALIZED (SELECT * FROM offers ORDER BY start LIMIT :k),
     locked AS MATERIALIZED (
-        SELECT id FROM jobs WHERE id IN (SELECT id FROM winners) AND state = 'queued' AND hold = 0
-        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED),
+        SELECT jobs.id, start FROM jobs JOIN winners ON winners.id = jobs.id
+        WHERE state = 'queued' AND hold = 0
+        ORDER BY jobs.id FOR NO KEY UPDATE OF jobs SKIP LOCKED),
     claimed AS (
         UPDATE jobs SET state = 'running', fence = fence + 1, worker_id = :worker, charged = estimate,
             alone = false, started_at = coalesce(started_at, clock_timestamp()),
             numerics_changed = numerics_changed OR (numerics IS NOT NULL AND numerics IS DISTINCT FROM :numerics),
             numerics = :numerics
         FROM locked WHERE jobs.id = locked.id
-        RETURNING jobs.id, jobs.tenant_id, fence, attempts, seed, body, prompt_tokens, estimate, kind,
+        RETURNING jobs.id, jobs.tenant_id, fence, attempts, seed, body, prompt_tokens, estimate, kind, start,
             CAST(extract(epoch FROM deadline - clock_timestamp()) AS float8) AS seconds_left)
-    SELECT open_lanes.tenant_id AS lane, settled, claimed.*, master_key, data_key,
-        EXISTS (SELECT FROM offers WHERE offers.tenant_id = open_lanes.tenant_id) AS backlogged
+    SELECT open_lanes.tenant_id AS lane, open_lanes.settled, claimed.*, master_key, data_key,
+        place IS NOT NULL AS backlogged
     FROM open_lanes JOIN tenants ON tenants.id = open_lanes.tenant_id
+    LEFT JOIN backlogged ON backlogged.tenant_id = open_lanes.tenant_id
     LEFT JOIN claimed ON claimed.tenant_id = open_lanes.tenant_id
+    ORDER BY start
 """)
 # The model's virtual now is where the lanes served stand by the work that is done. What they were charged for
 # jobs that still run is left out: it is an estimate, and a newcomer has nothing running yet.
-ADVANCE = text("UPDATE models SET virtual_now = greatest(virtual_now, :settled) WHERE name = :model")
+ADVANCE = text("UPDATE models SET virtual_now = :settled WHERE name = :model AND virtual_now < :settled")
 LOCK_EMPTY = text("""
     SELECT tenant_id FROM lanes WHERE model = :model AND tenant_id = ANY (:tenants)
     ORDER BY tenant_id FOR UPDATE SKIP LOCKED
@@ -216,7 +227,8 @@ def pick(
 ) -> list[Any]:
     """Move the k fairest runnable jobs to this worker, from lanes not seen before.
 
-    Returns rows, one for each claimed job (`id` set) and one for each lane that got none (`id` null);
+    Returns rows, one for each claimed job (`id` set) in the order of their turn, and one for each lane that got
+    none (`id` null);
     `backlogged` tells the lanes that had no runnable job from those whose jobs must wait.
     """
     parameters = {"model": model, "worker": worker_id, "numerics": numerics, "k": k, "seen": list(seen)}
@@ -229,6 +241,8 @@ def advance(session: Session, model: str, settled: float) -> None:
 
 def clear(session: Session, model: str, tenants: Sequence[UUID]) -> None:
     """Take `ready` from those lanes that are empty indeed. Never waits for a lock."""
+    if not tenants:
+        return
     locked = list(session.scalars(LOCK_EMPTY, {"model": model, "tenants": list(tenants)}))
     if locked:
         session.execute(CLEAR, {"model": model, "tenants": locked})

@@ -5,7 +5,7 @@ so that a worker's commit never waits for the tenants who submit; a scheduler ta
 a second, back to the day on which they were reserved.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -73,7 +73,7 @@ class Today:
     used: int  # tokens billed and reserved
 
 
-def reserve(session: Session, tenant_id: UUID, tokens_by_model: dict[str, int]) -> date:
+def reserve(session: Session, tenant_id: UUID, tokens_by_model: Mapping[str, int]) -> date:
     """Add reservations to today's accounts; returns the day. They stay locked until the transaction ends."""
     days = {
         session.scalar(RESERVE, {"tenant": tenant_id, "model": model, "tokens": tokens})

@@ -14,6 +14,11 @@ def position(place: Place, job: Job, **limits: int) -> int:
         return job_counts.position(session, job, **limits)
 
 
+def startable(place: Place, limit: int) -> int:
+    with place.database.service() as session:
+        return job_counts.startable(session, MODEL, limit)
+
+
 def free_slots(place: Place) -> dict[str, int]:
     with place.database.service() as session:
         return job_counts.free_slots_by_model(session)
@@ -54,12 +59,35 @@ def test_a_position_is_counted_no_further_than_asked(place: Place) -> None:
     assert position(place, steps.queued(place), limit=3) == 4
 
 
-def test_runnable_jobs_are_counted_by_model(place: Place) -> None:
+def test_only_jobs_that_could_start_are_counted(place: Place) -> None:
     steps.many_queued(place, 3)
     steps.claim(place, steps.worker(place))
 
+    assert startable(place, 8) == 2
+
+
+def test_startable_jobs_are_counted_no_further_than_asked(place: Place) -> None:
+    steps.many_queued(place, 3)
+    steps.many_queued(place, 3, steps.tenant(place))
+
+    assert startable(place, 4) == 4
+
+
+def test_jobs_of_a_lane_at_its_cap_could_not_start(place: Place) -> None:
+    capped = steps.tenant(place, max_running=2)
+    steps.many_queued(place, 5, capped)
+    steps.claim(place, steps.worker(place))
+    before = startable(place, 8)
+    steps.claim(place, steps.worker(place))
+
+    assert (before, startable(place, 8)) == (1, 0)
+
+
+def test_jobs_of_another_model_are_not_counted(place: Place) -> None:
+    steps.queued(place)
+
     with place.database.service() as session:
-        assert job_counts.runnable_by_model(session) == {MODEL: 2}
+        assert job_counts.startable(session, "another", 8) == 0
 
 
 def test_free_slots_are_those_of_all_live_workers(place: Place) -> None:

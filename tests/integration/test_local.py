@@ -117,3 +117,12 @@ def test_the_api_has_more_threads_than_requests_may_wait(settings: Settings) -> 
 
     (threads,) = (word for word in child.command if word.startswith("--threads="))
     assert int(threads.removeprefix("--threads=")) > settings.max_waiters
+
+
+def test_the_api_takes_connections_beside_those_of_its_waiters(settings: Settings) -> None:
+    settings = settings.model_copy(update={"max_waiters": 2000})
+
+    child = services.api(settings, {}, listener=3)
+
+    (connections,) = (word for word in child.command if word.startswith("--worker-connections="))
+    assert int(connections.removeprefix("--worker-connections=")) > settings.max_waiters

@@ -95,6 +95,15 @@ def test_without_a_live_worker_no_tokens_are_made(place: Place, client: Redis, a
     assert tokens.top_up(place.database, client, app) == 0
 
 
+def test_jobs_of_a_lane_at_its_cap_need_no_tokens(place: Place, client: Redis, app: Celery) -> None:
+    worker = steps.worker(place, slots=8)
+    capped = steps.tenant(place, max_running=2)
+    steps.many_queued(place, 5, capped)
+    steps.claim(place, worker, 2)
+
+    assert tokens.top_up(place.database, client, app) == 0
+
+
 def test_held_jobs_need_no_tokens(place: Place, client: Redis, app: Celery) -> None:
     steps.worker(place)
     steps.queued(place, not_before=datetime.now(UTC) + timedelta(hours=1))

@@ -1,10 +1,14 @@
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
 from api.waiting import WaitingRoom
+
+
+def nothing(_jobs: Sequence[UUID]) -> list[UUID]:
+    return []
 
 
 class Silence:
@@ -31,7 +35,7 @@ class Failing:
 
 @pytest.fixture
 def room() -> Iterator[WaitingRoom]:
-    room = WaitingRoom(Silence(), seats=1, longest=60, look_seconds=0.01)
+    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=0.01)
     yield room
     room.close()
 
@@ -43,7 +47,7 @@ def test_what_is_settled_is_not_waited_for(room: WaitingRoom) -> None:
 
 def test_it_looks_again_until_it_is_settled(room: WaitingRoom) -> None:
     answers = iter([False, False, True])
-    assert room.hold(uuid4(), lambda: next(answers), 30) == 30
+    assert room.hold(uuid4(), lambda: next(answers), 30, by_itself=True) == 30
 
 
 def test_a_wait_is_never_longer_than_allowed(room: WaitingRoom) -> None:
@@ -73,7 +77,7 @@ def test_without_a_seat_there_is_no_wait(room: WaitingRoom) -> None:
 
 
 def test_what_happens_while_looking_is_not_missed() -> None:
-    room = WaitingRoom(Silence(), seats=1, longest=60, look_seconds=30)
+    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=30)
     job, looks = uuid4(), 0
 
     def settled() -> bool:
@@ -88,7 +92,7 @@ def test_what_happens_while_looking_is_not_missed() -> None:
 
 
 def test_closing_lets_everybody_go() -> None:
-    room = WaitingRoom(Silence(), seats=1, longest=60, look_seconds=30)
+    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=30)
     looked = threading.Event()
 
     def settled() -> bool:
@@ -106,7 +110,66 @@ def test_closing_lets_everybody_go() -> None:
 def test_a_broken_channel_is_listened_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.waiting.RESTART_SECONDS", 0)
     notices = Failing()
-    room = WaitingRoom(notices, seats=1, longest=60)
+    room = WaitingRoom(notices, ended=nothing, seats=1, longest=60)
     room.hold(uuid4(), lambda: True, 30)
     assert notices.well.wait(10)
+    room.close()
+
+
+def test_one_look_tells_all_waiters_of_the_ends_of_their_jobs() -> None:
+    jobs, looks = [uuid4(), uuid4()], []
+    over: set[UUID] = set()
+    both = threading.Event()
+
+    def ended(waited_for: Sequence[UUID]) -> list[UUID]:
+        looks.append(set(waited_for))
+        if looks[-1] == set(jobs):
+            over.update(jobs)
+            both.set()
+        return [job for job in waited_for if job in over]
+
+    room = WaitingRoom(Silence(), ended=ended, seats=2, longest=60, look_seconds=0.01)
+    waiters = [threading.Thread(target=room.hold, args=(job, lambda job=job: job in over, 30)) for job in jobs]
+    for waiter in waiters:
+        waiter.start()
+
+    assert both.wait(10)
+    for waiter in waiters:
+        waiter.join(10)
+    assert not any(waiter.is_alive() for waiter in waiters)
+    room.close()
+
+
+def test_when_ends_cannot_be_asked_for_the_waiters_look() -> None:
+    looked = threading.Event()
+
+    def settled() -> bool:
+        if looked.is_set():
+            raise ZeroDivisionError
+        looked.set()
+        return False
+
+    def away(_jobs: Sequence[UUID]) -> list[UUID]:
+        raise OSError("Postgres is away")
+
+    room = WaitingRoom(Silence(), ended=away, seats=1, longest=60, look_seconds=0.01)
+    with pytest.raises(ZeroDivisionError):
+        room.hold(uuid4(), settled, 30)
+    room.close()
+
+
+def test_dismissal_lets_everybody_go() -> None:
+    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=30)
+    looked = threading.Event()
+
+    def settled() -> bool:
+        looked.set()
+        return False
+
+    waiter = threading.Thread(target=room.hold, args=(uuid4(), settled, 30))
+    waiter.start()
+    assert looked.wait(10)
+    room.dismiss()
+    waiter.join(10)
+    assert not waiter.is_alive()
     room.close()

@@ -4,7 +4,7 @@ from scheduler.tokens import missing
 
 
 @pytest.mark.parametrize(
-    ("runnable", "free_slots", "waiting", "lack"),
+    ("startable", "free_slots", "waiting", "lack"),
     [
         (10, 4, 0, 4),  # no more than there are slots to use them
         (3, 8, 0, 3),  # no more than there are jobs
@@ -16,6 +16,6 @@ from scheduler.tokens import missing
     ],
 )
 def test_a_queue_lacks_a_token_for_each_slot_that_could_run_a_job(
-    runnable: int, free_slots: int, waiting: int, lack: int
+    startable: int, free_slots: int, waiting: int, lack: int
 ) -> None:
-    assert missing(runnable, free_slots, waiting) == lack
+    assert missing(startable, free_slots, waiting) == lack

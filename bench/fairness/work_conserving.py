@@ -1,0 +1,78 @@
+"""One tenant alone on a system, and the same tenant among many that are idle: as fast, and all slots in use?"""
+
+import socket
+import urllib.request
+from dataclasses import dataclass
+from uuid import UUID
+
+from bench.engine.driver import say
+from bench.fairness.figures import Figure, at_least
+from bench.fairness.live import SLOTS, Ask, Live, live, wait_until
+from bench.fairness.options import Options
+from bench.fairness.served import ended
+
+IDLE = 50
+JOB = Ask(tokens=128)
+JOBS = 400
+ROUNDS = 2
+AS_FAST, BUSY = 0.95, 0.9
+TEXTS, STEPS = "quire_engine_decoded_tokens_total", "quire_engine_steps_total"
+
+
+@dataclass(frozen=True)
+class Round:
+    """How fast the jobs of one tenant went, and how many of the slots they used on average while all could."""
+
+    rate: float  # jobs/s
+    busy: float
+
+
+def measure(options: Options) -> list[Figure]:
+    port = _free_port()
+    with live(options, "conserving", QUIRE_METRICS_PORT=str(port)) as system:
+        (active,) = system.customers(1, "active")
+        _round(system, active.tenant, port)  # warm
+        alone = [_round(system, active.tenant, port) for _ in range(ROUNDS)]
+        idle = [customer.tenant for customer in system.customers(IDLE, "idle")]
+        system.queue({tenant: [Ask(tokens=8)] for tenant in idle})
+        wait_until(lambda: all(system.count(tenant, "succeeded") for tenant in idle), "the idle do not end")
+        among = [_round(system, active.tenant, port) for _ in range(ROUNDS)]
+    say(f"alone {alone}, among {IDLE} idle {among}")
+    fast, busy = max(one.rate for one in among), max(one.busy for one in among)
+    base = max(one.rate for one in alone)
+    return [
+        Figure("work_conserving_alone", base, "jobs/s"),
+        Figure("work_conserving_among_idle", fast, "jobs/s"),
+        at_least("work_conserving_ratio", fast / base, "x", AS_FAST),
+        at_least("work_conserving_slots_busy", busy, "of the slots", BUSY),
+    ]
+
+
+def _round(system: Live, tenant: UUID, port: int) -> Round:
+    """Run the jobs; the slots are looked at while there are jobs waiting for them."""
+    before = system.count(tenant, "succeeded")
+    system.queue({tenant: [JOB] * JOBS})
+    wait_until(lambda: system.count(tenant, "running") >= SLOTS, "the jobs do not run")
+    first = _scrape(port)
+    wait_until(lambda: system.count(tenant, "queued") < SLOTS, "the queue does not empty")
+    last = _scrape(port)
+    wait_until(lambda: system.count(tenant, "succeeded") == before + JOBS, "the jobs do not end")
+    jobs = ended(system.system.database_url, [tenant])[before:]
+    seconds = max(job.finished for job in jobs) - min(job.started for job in jobs)
+    # Each step draws one token for each text that runs.
+    texts = (last[TEXTS] - first[TEXTS]) / (last[STEPS] - first[STEPS])
+    return Round(JOBS / seconds, texts / SLOTS)
+
+
+def _scrape(port: int) -> dict[str, float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
+    return {name.partition("{")[0]: float(value) for name, _, value in pairs}
+
+
+def _free_port() -> int:
+    """Return a port that is free, with the next one, which is the scheduler's."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
