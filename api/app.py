@@ -7,23 +7,20 @@ from api.body import BodyReader
 from api.errors import answer_errors
 from api.metrics import Metrics
 from api.observing import observe
+from api.oversight import Oversight
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import docs, health, jobs, models, tenants
+from api.routes import admin, docs, health, jobs, models, tenants
 from api.services import Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
 from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
 from quire.crypto import KeyRing
-from quire.database import Database
+from quire.database import API_CONNECTIONS, Database
 from quire.messages import Notices
 from quire.queue import Publisher
 from quire.settings import Settings
-
-# Requests are short and waiters hold no connection, so a few serve all threads; what waits longer than the
-# pool's time-out gets a 503 and comes back.
-POOL_SIZE = 16
 
 
 def create_app(
@@ -41,7 +38,7 @@ def create_app(
     """
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
     redis_url = settings.redis_url.get_secret_value()
-    database = database or Database(settings.sqlalchemy_url, name="quire-api", pool_size=POOL_SIZE)
+    database = database or Database(settings.sqlalchemy_url, name="quire-api", pool_size=API_CONNECTIONS)
     waiting = WaitingRoom(
         notices or Notices(redis_url), seats=settings.max_waiters, longest=settings.max_wait_seconds
     )
@@ -64,6 +61,7 @@ def create_app(
         reader=reader,
         waiting=waiting,
         tenancy=Tenancy(database, ring),
+        oversight=Oversight(database),
         readiness=Readiness(database, RedisHealth(redis_url)),
         metrics=metrics,
         default_model=settings.default_model,
@@ -81,6 +79,6 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, models, tenants, health, docs):
+    for routes in (jobs, models, tenants, admin, health, docs):
         app.register_blueprint(routes.blueprint(services))
     return app

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from api.auth import Authenticator
 from api.body import BodyReader
 from api.metrics import Metrics
+from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
 from api.submission import Submissions
@@ -22,6 +23,7 @@ class Services:
     reader: JobReader
     waiting: WaitingRoom
     tenancy: Tenancy
+    oversight: Oversight
     readiness: Readiness
     metrics: Metrics
     default_model: str

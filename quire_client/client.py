@@ -8,6 +8,7 @@ import httpx
 from quire_client.clock import Clock
 from quire_client.connection import Connection
 from quire_client.errors import ConfigurationError
+from quire_client.resources.admin import Admin
 from quire_client.resources.jobs import Jobs
 from quire_client.resources.keys import Keys
 from quire_client.resources.models import Models
@@ -58,6 +59,7 @@ class Quire:
         self.models = Models(self._connection)
         self.tenants = Tenants(self._connection)
         self.keys = Keys(self._connection)
+        self.admin = Admin(self._connection)
 
     @property
     def url(self) -> str:

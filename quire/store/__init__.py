@@ -2,6 +2,7 @@
 
 from quire.store.base import Base
 from quire.store.chunk import Chunk
+from quire.store.forecast import Forecast, Guess, LaneForecast
 from quire.store.idempotency import IdempotencyKey
 from quire.store.job import Job
 from quire.store.lane import Lane
@@ -10,4 +11,18 @@ from quire.store.model import Model
 from quire.store.tenant import ApiKey, Tenant
 from quire.store.worker import Worker
 
-__all__ = ["ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Tenant", "Worker"]
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Chunk",
+    "Entry",
+    "Forecast",
+    "Guess",
+    "IdempotencyKey",
+    "Job",
+    "Lane",
+    "LaneForecast",
+    "Model",
+    "Tenant",
+    "Worker",
+]

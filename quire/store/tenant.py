@@ -25,6 +25,7 @@ class Tenant(Base):
     weight: Mapped[float] = mapped_column(server_default="1")  # share of tokens against other tenants
     max_running: Mapped[int | None]  # jobs at once, in each model's lane; null: no cap
     max_queued: Mapped[int] = mapped_column(server_default="100000")
+    paused: Mapped[bool] = mapped_column(server_default="false")  # nothing of it is claimed
     master_key: Mapped[str]  # the name of the master key that wraps data_key
     data_key: Mapped[bytes]
     created_at: Mapped[Created]
