@@ -10,24 +10,21 @@ from api.drafting import Catalogue
 from api.errors import answer_errors
 from api.metrics import Metrics
 from api.observing import observe
+from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import docs, health, jobs, models, tenants, usage
+from api.routes import admin, docs, health, jobs, models, tenants, usage
 from api.services import Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
 from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
 from quire.crypto import KeyRing
-from quire.database import Database
+from quire.database import API_CONNECTIONS, Database
 from quire.messages import Notices
 from quire.queue import Publisher
 from quire.settings import Settings
-
-# Requests are short and waiters hold no connection, so a few serve all threads; what waits longer than the
-# pool's time-out gets a 503 and comes back.
-POOL_SIZE = 16
 
 
 def create_app(
@@ -45,7 +42,7 @@ def create_app(
     """
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
     redis_url = settings.redis_url.get_secret_value()
-    database = database or Database(settings.sqlalchemy_url, name="quire-api", pool_size=POOL_SIZE)
+    database = database or Database(settings.sqlalchemy_url, name="quire-api", pool_size=API_CONNECTIONS)
     reader = JobReader(database, ring)
     waiting = WaitingRoom(
         notices or Notices(redis_url),
@@ -80,6 +77,7 @@ def create_app(
         waiting=waiting,
         tenancy=Tenancy(database, ring),
         accounts=Accounts(database),
+        oversight=Oversight(database),
         readiness=Readiness(database, RedisHealth(redis_url)),
         metrics=metrics,
         default_model=settings.default_model,
@@ -97,6 +95,6 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, models, tenants, usage, health, docs):
+    for routes in (jobs, models, tenants, usage, admin, health, docs):
         app.register_blueprint(routes.blueprint(services))
     return app

@@ -8,6 +8,7 @@ from flask import Request
 
 from api.responses import Job
 from quire.errors import InvalidField
+from quire.standing import Blocker
 from quire.store.job import State
 
 RUNNING_SECONDS, QUEUED_SECONDS, LONGEST_SECONDS = 1, 2, 60  # some clients take no longer Retry-After for serious
@@ -17,8 +18,9 @@ QUOTED = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"')
 
 
 def etag(shown: Job) -> str:
-    """Return the tag of a job, which changes with all but its timings: those change by themselves."""
-    return hashlib.sha256(shown.model_dump_json(exclude={"timings"}).encode()).hexdigest()[:32]
+    """Return the tag of a job, which changes with all but its times: those change by themselves."""
+    times = {"timings": True, "queue": {"eta": True}}
+    return hashlib.sha256(shown.model_dump_json(exclude=times).encode()).hexdigest()[:32]
 
 
 def still_holds(request: Request, tag: str) -> bool:
@@ -32,7 +34,7 @@ def retry_after(shown: Job) -> int | None:
         return RUNNING_SECONDS
     if shown.state is not State.QUEUED:
         return None
-    if shown.blocked_by and shown.not_before:
+    if shown.blocked_by is Blocker.NOT_BEFORE and shown.not_before:
         left = int((shown.not_before - datetime.now(UTC)).total_seconds())
         return min(max(left, QUEUED_SECONDS), LONGEST_SECONDS)
     return QUEUED_SECONDS

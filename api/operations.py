@@ -110,6 +110,14 @@ OPERATIONS = (
         {204: Answer()}, "operator", errors=(404,),
     ),
     Operation(
+        "GET", "/v1/admin/workers", "Operation", "List the workers, and how their leases stand",
+        {200: Answer(responses.WorkerPage)}, "operator", query=schemas.PageQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/admin/stuck", "Operation", "List jobs that are stuck, oldest first, and why",
+        {200: Answer(responses.StuckPage)}, "operator", query=schemas.StuckQuery, errors=(400,),
+    ),
+    Operation(
         "GET", "/healthz", "Health", "Whether this process answers", {200: Answer(responses.Alive)},
     ),
     Operation(

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from api import responses
 from quire import ids, store
 from quire.pieces import Piece
 from quire.spec import Input, Parameters, Spec
-from quire.store.job import Hold, State
+from quire.standing import Standing
+from quire.store.job import State
+from quire.store.oversight import Trouble
 
 
 @dataclass(frozen=True)
@@ -16,9 +19,9 @@ class Facts:
     """What is known of a job beside its row."""
 
     spec: Spec
-    position: int | None  # in its lane; None unless it waits there
     tokens: int  # written so far
     now: datetime
+    standing: Standing
 
 
 def job(row: store.Job, facts: Facts, pieces: Sequence[Piece]) -> responses.Job:
@@ -33,12 +36,12 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
         id=ids.show(ids.JOB, row.id),
         kind=row.kind,
         state=row.state,
-        blocked_by="not_before" if is_held(row) else None,
+        blocked_by=facts.standing.blocked_by,
         model=row.model,
         priority=row.priority,
         metadata=row.user_metadata,
         parameters=_parameters(row.seed, facts.spec),
-        queue=responses.Queue(position=facts.position),
+        queue=_queue(facts.standing),
         progress=responses.Progress(tokens=facts.tokens, max_tokens=row.max_tokens),
         attempts=row.attempts,
         numerics=row.numerics,
@@ -54,10 +57,6 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
         ),
         error=responses.Failure(**row.error) if row.error else None,
     )
-
-
-def is_held(row: store.Job) -> bool:
-    return row.state is State.QUEUED and row.hold == Hold.NOT_BEFORE
 
 
 def tenant(row: store.Tenant) -> responses.Tenant:
@@ -84,6 +83,40 @@ def key(row: store.ApiKey) -> responses.Key:
         created_at=row.created_at,
         revoked_at=row.revoked_at,
     )
+
+
+def worker(row: Any) -> responses.Worker:
+    return responses.Worker(
+        id=ids.show(ids.WORKER, row.id),
+        model=row.model,
+        host=row.host,
+        pid=row.pid,
+        slots=row.slots,
+        running=row.running,
+        draining=row.draining,
+        live=row.lease_left > 0,
+        lease_seconds=round(row.lease_left, 3),
+        numerics=row.numerics,
+        started_at=row.started_at,
+    )
+
+
+def stuck(row: Any) -> responses.StuckJob:
+    return responses.StuckJob(
+        id=ids.show(ids.JOB, row.id),
+        tenant_id=ids.show(ids.TENANT, row.tenant_id),
+        model=row.model,
+        state=State(row.state),
+        why=[Trouble(why) for why in row.why],
+        since=row.since,
+        attempts=row.attempts,
+        worker_id=ids.show(ids.WORKER, row.worker_id) if row.worker_id else None,
+    )
+
+
+def _queue(standing: Standing) -> responses.Queue:
+    eta = responses.Eta(p50=standing.eta.p50, p90=standing.eta.p90) if standing.eta else None
+    return responses.Queue(position=standing.position, more=standing.more, eta=eta)
 
 
 def _input(asked: Input) -> responses.JobInput:

@@ -54,23 +54,6 @@ def _created(statement: Select[Job], after: datetime | None, before: datetime | 
     return statement
 
 
-POSITIONS = text("""
-    SELECT id, position FROM (
-        SELECT id, row_number() OVER (PARTITION BY model ORDER BY priority DESC, seq) AS position FROM jobs
-        WHERE tenant_id = :tenant AND model = ANY (:models) AND state = 'queued' AND hold = 0) AS lanes
-    WHERE id = ANY (:jobs)
-""")
-
-
-def positions(session: Session, tenant_id: UUID, waiting: Sequence[Job]) -> dict[UUID, int]:
-    """Return the places of several jobs in their lanes, counted from 1, in one walk over each lane."""
-    if not waiting:
-        return {}
-    parameters = {"tenant": tenant_id, "models": list({job.model for job in waiting})}
-    found = session.execute(POSITIONS, parameters | {"jobs": [job.id for job in waiting]})
-    return {job: int(position) for job, position in found}
-
-
 def newest_tenants(session: Session, *, name: str | None, before: UUID | None, limit: int) -> Sequence[Tenant]:
     statement = select(Tenant).order_by(Tenant.id.desc()).limit(limit)
     if name is not None:

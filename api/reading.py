@@ -1,6 +1,6 @@
 """Reading jobs: rows, sealed bodies and text logs, put together into what is shown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,13 +12,14 @@ from api import presenter, queries, responses
 from api.cursors import cursor, position
 from api.presenter import Facts
 from api.schemas import JobQuery
-from quire import ids, pieces, textlog
+from quire import ids, pieces, standing, textlog
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
 from quire.errors import NotFound
 from quire.pieces import Piece
 from quire.spec import Spec
-from quire.store import Job, Tenant, chunk, job_counts, job_steps
+from quire.standing import Standing
+from quire.store import Job, Tenant, chunk, job_steps, waiting
 from quire.store.job import State
 
 
@@ -47,9 +48,9 @@ class JobReader:
         written = _pieces(session, row, key)
         facts = Facts(
             spec=_open(row, key),
-            position=job_counts.position(session, row) if _waits(row) else None,
             tokens=row.completion_tokens if row.state.is_terminal else _tokens(written),
             now=datetime.now(UTC),
+            standing=_standing(session, row),
         )
         return presenter.job(row, facts, written)
 
@@ -92,16 +93,16 @@ class JobReader:
         now = datetime.now(UTC)
         # A queued job may have text as well, from a worker that it lost.
         ends = chunk.ends(session, [row.id for row in rows if row.started_at and not row.state.is_terminal])
-        waiting = [row for row in rows if _waits(row)]
-        places = queries.positions(session, waiting[0].tenant_id, waiting) if waiting else {}
+        waiting_rows = [row for row in rows if standing.waits(row)]
+        places = waiting.places(session, rows[0].tenant_id, waiting_rows) if rows else {}
         return [
             presenter.job_in_list(
                 row,
                 Facts(
                     spec=_open(row, key),
-                    position=places.get(row.id),
                     tokens=ends[row.id].offset if row.id in ends else row.completion_tokens,
                     now=now,
+                    standing=_place(row, places),
                 ),
             )
             for row in rows
@@ -117,8 +118,18 @@ class JobReader:
         return self._ring.unwrap(session.get_one(Tenant, tenant_id).wrapped_key, tenant_id)
 
 
-def _waits(row: Job) -> bool:
-    return row.state is State.QUEUED and not presenter.is_held(row)
+def _standing(session: Session, row: Job) -> Standing:
+    if standing.waits(row):
+        return standing.stand(row, waiting.ahead_of(session, row), waiting.view(session, row))
+    return Standing(blocked_by=standing.held_by(row))
+
+
+def _place(row: Job, places: Mapping[UUID, int | None]) -> Standing:
+    """Say what is cheap to know for many jobs at once."""
+    if row.id not in places:
+        return Standing(blocked_by=standing.held_by(row))
+    place = places[row.id]
+    return Standing(position=place or waiting.EXACT, more=place is None)
 
 
 def _open(row: Job, key: DataKey) -> Spec:

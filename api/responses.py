@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from quire.spec import Change, Form, Parameters
+from quire.standing import Blocker
 from quire.store.job import Kind, State
+from quire.store.oversight import Trouble
 
 
 def rfc3339(moment: datetime) -> str:
@@ -46,8 +48,17 @@ class JobParameters(Parameters):
     truncate: Literal["start", "end"] | None
 
 
+class Eta(Response):
+    p50: Moment = Field(description="It starts by then in half of all cases.")
+    p90: Moment = Field(description="In nine of ten.")
+
+
 class Queue(Response):
-    position: int | None = Field(description="From 1, in your queue of this model; null unless waiting there.")
+    position: int | None = Field(
+        description="From 1, in your queue of this model, counted to 1000; null unless waiting there."
+    )
+    more: bool = Field(description="It stands somewhere behind that position.")
+    eta: Eta | None = Field(description="When it will start; null where that is unknown, and in lists.")
 
 
 class Progress(Response):
@@ -98,7 +109,7 @@ class JobInList(Response):
     object: Literal["job"] = "job"
     kind: Kind
     state: State
-    blocked_by: Literal["not_before"] | None = Field(description="What holds a queued job.")
+    blocked_by: Blocker | None = Field(description="What keeps a queued job from running; lists tell holds alone.")
     model: str
     priority: int
     metadata: dict[str, str]
@@ -199,6 +210,36 @@ class KeyWithSecret(Key):
     secret: str = Field(description="The whole key. It is shown this once.")
 
 
+# ---- what the operator looks at ---------------------------------------------------------------------------
+
+
+class Worker(Response):
+    id: str
+    object: Literal["worker"] = "worker"
+    model: str
+    host: str
+    pid: int
+    slots: int
+    running: int = Field(description="Jobs.")
+    draining: bool = Field(description="It takes no more jobs.")
+    live: bool = Field(description="Its lease has not lapsed.")
+    lease_seconds: float = Field(description="Left of its lease; below 0 since it lapsed.")
+    numerics: str | None
+    started_at: Moment
+
+
+class StuckJob(Response):
+    id: str
+    object: Literal["stuck_job"] = "stuck_job"
+    tenant_id: str
+    model: str
+    state: State
+    why: list[Trouble]
+    since: Moment
+    attempts: int
+    worker_id: str | None
+
+
 # ---- lists -----------------------------------------------------------------------------------------------
 
 
@@ -218,6 +259,14 @@ class TenantPage(Page):
 
 class KeyPage(Page):
     data: list[Key]
+
+
+class WorkerPage(Page):
+    data: list[Worker]
+
+
+class StuckPage(Page):
+    data: list[StuckJob]
 
 
 class ModelList(Response):

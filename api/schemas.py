@@ -138,3 +138,7 @@ class UsageQuery(Request):
 
 class OutputQuery(Request):
     piece: int | None = Field(default=None, ge=0, le=MAX_INT, description="One piece alone, counted from 0.")
+
+
+class StuckQuery(PageQuery):
+    seconds: int = Field(default=120, ge=0, le=MAX_INT, description="What counts as long.")

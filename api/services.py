@@ -7,6 +7,7 @@ from api.auth import Authenticator
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.metrics import Metrics
+from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
 from api.submission import Submissions
@@ -27,6 +28,7 @@ class Services:
     waiting: WaitingRoom
     tenancy: Tenancy
     accounts: Accounts
+    oversight: Oversight
     readiness: Readiness
     metrics: Metrics
     default_model: str

@@ -83,7 +83,7 @@ class Submissions:
         accepted = self._write(ready) if isinstance(ready, _Ready) else Accepted(ready, replayed=True)
         if not accepted.replayed:
             self._submitted(accepted.job.model)
-            if accepted.job.blocked_by is None:
+            if accepted.job.queue.position is not None:  # a held job is nobody's yet
                 self._publisher.wake(accepted.job.model)
         return accepted
 

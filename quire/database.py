@@ -15,7 +15,13 @@ from sqlalchemy.orm import Session
 # An idle reader's old snapshot makes claims slow; a lock waited for too long is better refused.
 TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
 
+# What each process may open at most: docs/operations.md states it, `quire doctor` adds it up.
+API_CONNECTIONS = 16  # requests are short and waiters hold none, so a few serve all threads
+WORKER_CONNECTIONS = 3  # heartbeat, claimer, writer
+SCHEDULER_CONNECTIONS = 2
+
 AS_ROLE = text("SELECT set_config('role', :role, true), set_config('quire.tenant', :tenant, true)")
+PATIENCE = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
 class Database:
@@ -60,8 +66,16 @@ class Database:
             yield session
 
     @contextmanager
-    def _begin(self, role: str, tenant: str = "") -> Iterator[Session]:
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+    def snapshot(self, *, seconds: float) -> Iterator[Session]:
+        """One transaction that only reads, and sees one moment throughout; a statement may take so many seconds."""
+        still = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with self._begin("quire_service", engine=still) as session:
+            session.execute(PATIENCE, {"milliseconds": str(int(seconds * 1000))})
+            yield session
+
+    @contextmanager
+    def _begin(self, role: str, tenant: str = "", engine: Engine | None = None) -> Iterator[Session]:
+        with Session(engine or self.engine, expire_on_commit=False) as session, session.begin():
             session.execute(AS_ROLE, {"role": role, "tenant": tenant})
             yield session
 

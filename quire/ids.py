@@ -5,7 +5,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
-JOB, TENANT, KEY = "job", "ten", "key"
+JOB, TENANT, KEY, WORKER = "job", "ten", "key", "wrk"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -9,6 +9,7 @@ from quire_client.clock import Clock
 from quire_client.connection import Connection
 from quire_client.errors import ConfigurationError
 from quire_client.resources.accounts import Accounts
+from quire_client.resources.admin import Admin
 from quire_client.resources.jobs import Jobs
 from quire_client.resources.keys import Keys
 from quire_client.resources.models import Models
@@ -60,6 +61,7 @@ class Quire:
         self.accounts = Accounts(self._connection)
         self.tenants = Tenants(self._connection)
         self.keys = Keys(self._connection)
+        self.admin = Admin(self._connection)
 
     @property
     def url(self) -> str:

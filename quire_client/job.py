@@ -100,6 +100,18 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Eta:
+    """When a queued job will start: by `p50` in half of all cases, by `p90` in nine of ten."""
+
+    p50: datetime
+    p90: datetime
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        return cls(datetime.fromisoformat(data["p50"]), datetime.fromisoformat(data["p90"]))
+
+
+@dataclass(frozen=True)
 class Timings:
     queued_seconds: float | None = None
     running_seconds: float | None = None
@@ -134,6 +146,8 @@ class Job:
     input: Input | None = None
     parameters: Parameters = field(default_factory=Parameters)
     queue_position: int | None = None  # from 1; None: not queued, or held
+    queue_more: bool = False  # it stands somewhere behind that position
+    eta: Eta | None = None  # None: unknown, or not told in a list
     progress: Progress = field(default_factory=Progress)
     attempts: int = 0
     numerics: str | None = None
@@ -157,13 +171,16 @@ class Job:
             for name, kind in (("progress", Progress), ("timings", Timings), ("usage", Usage))
         }
         asked, failure, output = data.get("input"), data.get("error"), data.get("output") or {}
+        queue = data.get("queue") or {}
         return cls(
             **known(cls, data)
             | nested
             | {name: time(data.get(name)) for name in times}
             | {
                 "input": Input.parse(asked) if asked else None,
-                "queue_position": (data.get("queue") or {}).get("position"),
+                "queue_position": queue.get("position"),
+                "queue_more": bool(queue.get("more")),
+                "eta": Eta.parse(queue["eta"]) if queue.get("eta") else None,
                 "pieces": tuple(Piece.parse(piece) for piece in output.get("pieces") or ()),
                 "error": Failure(**known(Failure, failure)) if failure else None,
                 "raw": data,

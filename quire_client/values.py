@@ -1,4 +1,4 @@
-"""What else the server tells of: models, tenants, keys, and pages of anything."""
+"""What else the server tells of: models, tenants, keys, workers, stuck jobs, and pages of anything."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,6 +63,48 @@ class Key:
     def parse(cls, data: Json) -> Self:
         times = {name: time(data.get(name)) for name in ("created_at", "revoked_at")}
         return cls(**known(cls, data) | times | {"scopes": tuple(data.get("scopes") or ()), "raw": data})
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker process, and what is left of its lease; below 0 since it lapsed."""
+
+    id: str
+    model: str = ""
+    host: str = ""
+    pid: int = 0
+    slots: int = 0
+    running: int = 0
+    draining: bool = False
+    live: bool = True
+    lease_seconds: float = 0.0
+    numerics: str | None = None
+    started_at: datetime | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        return cls(**known(cls, data) | {"started_at": time(data.get("started_at")), "raw": data})
+
+
+@dataclass(frozen=True)
+class StuckJob:
+    """A job that is stuck; `why` is as docs/api.md lists it."""
+
+    id: str
+    tenant_id: str = ""
+    model: str = ""
+    state: str = ""
+    why: tuple[str, ...] = ()
+    since: datetime | None = None
+    attempts: int = 0
+    worker_id: str | None = None
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        since = {"since": time(data.get("since"))}
+        return cls(**known(cls, data) | since | {"why": tuple(data.get("why") or ()), "raw": data})
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from sqlalchemy.orm import Session
 
 from quire import jobs
 from quire.crypto import KeyRing
-from quire.database import Database
+from quire.database import SCHEDULER_CONNECTIONS, Database
 from quire.queue import celery_app
 from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
-from scheduler import accounts, compaction, housekeeping, tokens
+from scheduler import accounts, compaction, forecasting, housekeeping, tokens
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
 
@@ -32,6 +32,7 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("reap", settings.tick_seconds, reaper.run),
         Duty("top_up", settings.tick_seconds, lambda: tokens.top_up(database, client, app)),
         Duty("accounts", 0.5, lambda: accounts.take_over(database)),
+        Duty("forecast", forecasting.EVERY, lambda: forecasting.measure(database)),
         Duty("compact", 1.0, lambda: compaction.compact(database, ring)),
         Duty("partitions", hour, lambda: housekeeping.make_partitions(database)),
         Duty("rewrap", 60.0, lambda: housekeeping.rewrap_data_keys(database, ring)),
@@ -53,7 +54,7 @@ def in_one(database: Database, transition: Callable[[Session], int]) -> int:
 def main() -> None:
     settings = load_settings()
     configure_logging("scheduler", settings.log_level)
-    database = Database(settings.sqlalchemy_url, name="quire-scheduler", pool_size=2)
+    database = Database(settings.sqlalchemy_url, name="quire-scheduler", pool_size=SCHEDULER_CONNECTIONS)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())

@@ -2,6 +2,7 @@
 
 from quire.store.base import Base
 from quire.store.chunk import Chunk
+from quire.store.forecast import Forecast, Guess, LaneForecast
 from quire.store.idempotency import IdempotencyKey
 from quire.store.job import Job
 from quire.store.lane import Lane
@@ -12,5 +13,18 @@ from quire.store.usage import Usage
 from quire.store.worker import Worker
 
 __all__ = [
-    "ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Tenant", "Usage", "Worker",
-]  # fmt: skip
+    "ApiKey",
+    "Base",
+    "Chunk",
+    "Entry",
+    "Forecast",
+    "Guess",
+    "IdempotencyKey",
+    "Job",
+    "Lane",
+    "LaneForecast",
+    "Model",
+    "Tenant",
+    "Usage",
+    "Worker",
+]

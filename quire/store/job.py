@@ -65,6 +65,7 @@ class Job(Base):
             "jobs_deadline", "deadline",
             postgresql_where=text("state IN ('queued', 'running') AND deadline IS NOT NULL"),
         ),
+        Index("jobs_troubled", "id", postgresql_where=text("state IN ('queued', 'running') AND attempts > 0")),
         Index("jobs_uncompacted", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT compact")),
         Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("jobs_of_tenant", "tenant_id", "id"),

@@ -1,18 +1,10 @@
-"""How many jobs wait, and where one stands among them."""
+"""How many jobs wait, and how many slots are free."""
 
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from quire.store.job import Job
-
-AHEAD = text("""
-    SELECT count(*) FROM (
-        SELECT FROM jobs WHERE model = :model AND tenant_id = :tenant AND state = 'queued' AND hold = 0
-            AND (priority > :priority OR (priority = :priority AND seq < :seq))
-        LIMIT :limit) AS ahead
-""")
 QUEUED = text("""
     SELECT count(*) FROM (
         SELECT FROM jobs WHERE tenant_id = :tenant AND state = 'queued' LIMIT :limit) AS queued
@@ -42,12 +34,6 @@ SERIALISE = text("SELECT pg_advisory_xact_lock(44, hashtext(CAST(:tenant AS text
 def serialise_submissions(session: Session, tenant_id: UUID) -> None:
     """Wait until no other submission of this tenant that did the same is under way."""
     session.execute(SERIALISE, {"tenant": tenant_id})
-
-
-def position(session: Session, job: Job, limit: int = 100_000) -> int:
-    """Return 1 for the next job of its lane, and so on; counted no further than `limit`."""
-    where = {"model": job.model, "tenant": job.tenant_id, "priority": job.priority, "seq": job.seq}
-    return 1 + int(session.scalar(AHEAD, where | {"limit": limit}) or 0)
 
 
 def queued_of(session: Session, tenant_id: UUID, limit: int) -> int:

@@ -7,7 +7,7 @@ from quire_client.cli.exits import Exit
 from quire_client.cli.following import wait
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Groups, command, group, moment, seconds
-from quire_client.cli.text import local, one_line, pieces, standing
+from quire_client.cli.text import expected, local, one_line, pieces, reason, standing
 from quire_client.client import Quire
 from quire_client.job import Job
 
@@ -99,6 +99,8 @@ def _facts(job: Job) -> dict[str, object]:
     facts: dict[str, object] = {
         "job": job.id,
         "state": standing(job),
+        "waits because": reason(job),
+        "will start": expected(job),
         "error": f"{job.error.code}: {job.error.message}" if job.error else None,
         "model": job.model,
         "form": asked.form if asked else None,

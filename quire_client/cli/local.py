@@ -17,6 +17,8 @@ Execute = Callable[[Sequence[str], Mapping[str, str]], int]
 # Command line → module, and the words that stay in front of what is handed on.
 HANDED_ON: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ("up",): ("quire.local",),
+    ("doctor",): ("quire.doctor",),
+    ("audit",): ("quire.audit",),
     ("models", "pull"): ("worker.models", "pull"),
     ("model", "pull"): ("worker.models", "pull"),
     ("models", "check"): ("worker.models", "check"),
@@ -27,6 +29,8 @@ HANDED_ON: Mapping[tuple[str, ...], tuple[str, ...]] = {
 def add(groups: Groups, models: Groups) -> None:
     """Name the commands in the help; their own help is that of the part they run."""
     groups.add_parser("up", help="run the whole system on this machine, out of a checkout", add_help=False)
+    groups.add_parser("doctor", help="check what the system stands on, out of a checkout", add_help=False)
+    groups.add_parser("audit", help="prove that the books are right, out of a checkout", add_help=False)
     models.add_parser("pull", help="fetch a checkpoint: NAME_OR_SOURCE", add_help=False)
     models.add_parser("check", help="load a checkpoint and say whether it can be run: SOURCE", add_help=False)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from quire_client.cli import jobs, keys, local, models, submit, tenants, usage
+from quire_client.cli import admin, jobs, keys, local, models, submit, tenants, usage
 from quire_client.cli.exits import MEANINGS, Exit, exit_of
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Parser, shared
@@ -21,7 +21,7 @@ EPILOG = """\
 environment:
   QUIRE_URL          the server, as http://127.0.0.1:8000
   QUIRE_API_KEY      a tenant's key, for jobs and models
-  QUIRE_ADMIN_TOKEN  the operator's token, for tenants and keys
+  QUIRE_ADMIN_TOKEN  the operator's token, for tenants, keys and the rest
 
 exit codes:
 """ + "\n".join(f"  {code:<4} {meaning}" for code, meaning in MEANINGS.items())
@@ -52,6 +52,7 @@ def parser() -> Parser:
     tenants.add(groups)
     keys.add(groups)
     usage.add(groups)
+    admin.add(groups)
     return top
 
 

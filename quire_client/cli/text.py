@@ -7,6 +7,16 @@ from quire_client.job import Job
 
 # A model can write any character; on a terminal these would move the cursor, or worse.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# What keeps a job waiting, as `blocked_by` names it.
+WHY = {
+    "not_before": "its time has not come",
+    "quota": "the budget is used up",
+    "paused": "the tenant is paused",
+    "no_worker": "no worker serves this model now",
+    "cap": "as many jobs run as the tenant may have",
+    "fairness": "it is the turn of others",
+    "busy": "all slots are taken",
+}
 SEPARATOR = "\n\n* * *\n\n"
 
 
@@ -37,11 +47,28 @@ def summary(job: Job) -> str:
 
 def standing(job: Job) -> str:
     """Say in a few words where a job is."""
-    if job.state == "queued" and job.blocked_by:
-        return f"queued, held: {job.blocked_by}"
-    if job.state == "queued" and job.queue_position:
-        return f"queued, place {job.queue_position}"
-    return job.state
+    if job.state != "queued":
+        return job.state
+    if job.queue_position:
+        return f"queued, place {place(job)}"
+    return f"queued, held: {job.blocked_by}" if job.blocked_by else job.state
+
+
+def place(job: Job) -> str | None:
+    """Say where in its queue a job stands, as `17` or `1000+`."""
+    return f"{job.queue_position}{'+' if job.queue_more else ''}" if job.queue_position else None
+
+
+def reason(job: Job) -> str | None:
+    """Say what keeps a queued job from running."""
+    return WHY.get(job.blocked_by, job.blocked_by) if job.blocked_by else None
+
+
+def expected(job: Job) -> str | None:
+    """Say when a queued job will start."""
+    if job.eta is None:
+        return None
+    return f"about {local(job.eta.p50)}; nine times in ten by {local(job.eta.p90)}"
 
 
 def local(moment: datetime | None) -> str:

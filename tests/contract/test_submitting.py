@@ -15,6 +15,9 @@ from quire.testing import FakePublisher, Place, data_key
 from tests.contract.client import Api, fields, shown
 
 
+NOWHERE = {"position": None, "more": False, "eta": None}
+
+
 def later(**ahead: float) -> str:
     return (datetime.now(UTC) + timedelta(**ahead)).isoformat()
 
@@ -132,14 +135,14 @@ def test_a_held_job_wakes_nobody_and_says_what_holds_it(api: Api, publisher: Fak
     answer = api.submit(not_before=later(hours=1), deadline=later(hours=2))
 
     job = shown(answer)
-    assert (job["state"], job["blocked_by"], job["queue"]) == ("queued", "not_before", {"position": None})
+    assert (job["state"], job["blocked_by"], job["queue"]) == ("queued", "not_before", NOWHERE)
     assert answer.headers["Retry-After"] == "60"
     assert publisher.woken == []
 
 
 def test_a_not_before_that_has_passed_holds_nothing(api: Api) -> None:
     job = api.submitted(not_before="2020-06-01T12:00:00.5+02:00")
-    assert (job["blocked_by"], job["not_before"]) == (None, "2020-06-01T10:00:00.500000Z")
+    assert (job["queue"]["position"], job["not_before"]) == (1, "2020-06-01T10:00:00.500000Z")
 
 
 def test_jobs_queue_by_priority_and_then_by_age(api: Api) -> None:

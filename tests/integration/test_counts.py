@@ -1,17 +1,12 @@
-"""What is counted for users and for the scheduler: positions in a lane, runnable jobs, free slots."""
+"""What is counted for the scheduler: runnable jobs and free slots."""
 
 import pytest
 from sqlalchemy import text
 
-from quire.store import Job, job_counts
+from quire.store import job_counts
 from quire.store import model as models
 from quire.testing import MODEL, Place
 from tests.integration import steps
-
-
-def position(place: Place, job: Job, **limits: int) -> int:
-    with place.database.tenant(job.tenant_id) as session:
-        return job_counts.position(session, job, **limits)
 
 
 def startable(place: Place, limit: int) -> int:
@@ -22,41 +17,6 @@ def startable(place: Place, limit: int) -> int:
 def free_slots(place: Place) -> dict[str, int]:
     with place.database.service() as session:
         return job_counts.free_slots_by_model(session)
-
-
-def test_the_next_job_of_a_lane_is_first(place: Place) -> None:
-    first, second = steps.queued(place), steps.queued(place)
-
-    assert (position(place, first), position(place, second)) == (1, 2)
-
-
-def test_a_job_of_higher_priority_stands_before(place: Place) -> None:
-    waiting = steps.queued(place)
-    steps.queued(place, priority=1)
-    steps.queued(place, priority=-1)
-
-    assert position(place, waiting) == 2
-
-
-def test_a_job_that_was_claimed_stands_before_nobody(place: Place) -> None:
-    steps.queued(place)
-    waiting = steps.queued(place)
-
-    steps.claim(place, steps.worker(place))
-
-    assert position(place, waiting) == 1
-
-
-def test_the_jobs_of_other_tenants_do_not_count(place: Place) -> None:
-    steps.many_queued(place, 3, steps.tenant(place))
-
-    assert position(place, steps.queued(place)) == 1
-
-
-def test_a_position_is_counted_no_further_than_asked(place: Place) -> None:
-    steps.many_queued(place, 5)
-
-    assert position(place, steps.queued(place), limit=3) == 4
 
 
 def test_only_jobs_that_could_start_are_counted(place: Place) -> None:

@@ -11,14 +11,14 @@ from quire import jobs, testing
 from quire.ids import new_id
 from quire.jobs import Once
 from quire.quotas import Quotas
-from quire.store import ApiKey, Tenant, chunk
+from quire.store import ApiKey, LaneForecast, Tenant, chunk
 from quire.store.base import now
 from quire.store.tenant import FIND_KEY
-from quire.testing import Place
+from quire.testing import MODEL, Place
 from tests.integration import steps
 
 # Tables that the API's role may see at all; api_keys it may not.
-TABLES = ("chunks", "idempotency_keys", "jobs", "lanes", "ledger")
+TABLES = ("chunks", "idempotency_keys", "jobs", "lane_forecasts", "lanes", "ledger")
 UPDATES = {
     "jobs": "UPDATE jobs SET priority = 9",
     "lanes": "UPDATE lanes SET virtual_time = 0",
@@ -34,6 +34,7 @@ def furnish(place: Place, owner: Tenant) -> None:
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.succeed(place, claimed, "Hello")
     with place.database.service() as session:
+        session.add(LaneForecast(model=MODEL, tenant_id=owner.id))
         session.add(
             ApiKey(
                 id=new_id(), tenant_id=owner.id, prefix=f"qk_{owner.name}", secret_hash=b"hash", scopes=["jobs"]
@@ -110,6 +111,9 @@ def test_a_service_sees_all(place: Place, stranger: Tenant, table: str) -> None:
         "UPDATE tenants SET weight = 100",
         "UPDATE workers SET draining = true",
         "DELETE FROM ledger",
+        "SELECT FROM guesses",
+        "UPDATE lane_forecasts SET jobs = 0",
+        "UPDATE forecasts SET slots = 0",
         "SELECT make_chunks_partition('chunks_20250101', NULL, NULL)",
         "INSERT INTO chunks (job_id) VALUES (NULL)",
     ],

@@ -1,6 +1,7 @@
 """`quire` as scripts use it: what is on stdout, what on stderr, and the exit code."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_the_help_lists_all_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
     assert all(f"{code:<4} {meaning}" in shown for code, meaning in MEANINGS.items())
 
 
-@pytest.mark.parametrize("line", ["submit", "jobs", "jobs list", "models list", "tenant create", "key revoke"])
+@pytest.mark.parametrize("line", ["submit", "jobs", "jobs list", "models list", "tenant create", "key revoke", "admin stuck"])
 def test_every_command_has_a_help(capsys: pytest.CaptureFixture[str], line: str) -> None:
     with pytest.raises(SystemExit) as left:
         main([*line.split(), "-h"])
@@ -134,6 +135,37 @@ def test_a_list_off_a_terminal_is_lines_with_tabs(command: Make, job: Make) -> N
     ran = command("jobs list", page(job("queued", queue={"position": 3}, created_at=None)))
 
     assert ran.out == "job_1\tqueued, place 3\tquire-verse\t57/128\t-\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "standing"),
+    [
+        ({"queue": {"position": 1000, "more": True}}, "queued, place 1000+"),
+        ({"queue": {"position": 7, "more": False}, "blocked_by": "busy"}, "queued, place 7"),
+        ({"queue": {"position": None}, "blocked_by": "not_before"}, "queued, held: not_before"),
+        ({"queue": {"position": None}}, "queued"),
+    ],
+)
+def test_a_queued_job_is_shown_with_its_place(command: Make, job: Make, changes: Any, standing: str) -> None:
+    ran = command("jobs list", page(job("queued", **changes)))
+
+    assert ran.out.split("\t")[1] == standing
+
+
+def test_show_says_why_a_job_waits_and_when_it_will_start(command: Make, job: Make) -> None:
+    eta = {"p50": "2026-11-23T20:15:04.000000Z", "p90": "2026-11-23T20:17:04.000000Z"}
+    data = job("queued", queue={"position": 7, "more": False, "eta": eta}, blocked_by="fairness")
+
+    out = command("jobs show job_1", httpx.Response(200, json=data)).out
+
+    assert re.search(r"^waits because +it is the turn of others$", out, re.MULTILINE)
+    assert re.search(r"^will start +about [0-9: -]+04; nine times in ten by [0-9: -]+04$", out, re.MULTILINE)
+
+
+def test_a_reason_of_a_newer_server_is_shown_as_it_is(command: Make, job: Make) -> None:
+    data = job("queued", blocked_by="full_moon")
+
+    assert "full_moon" in command("jobs show job_1", httpx.Response(200, json=data)).out
 
 
 def test_a_list_ends_at_its_limit_though_there_are_more(command: Make, job: Make) -> None:
@@ -229,6 +261,35 @@ def test_operators_lists_and_views(command: Make) -> None:
     assert command("key revoke ten_1 key_1", httpx.Response(204)).out == "revoked\n"
 
 
+def test_workers_are_listed_with_what_is_left_of_their_leases(command: Make) -> None:
+    worker = {
+        "id": "wrk_1", "model": "quire-verse", "host": "attic", "pid": 7, "slots": 32, "running": 3, "live": True,
+        "draining": True, "lease_seconds": 9.4, "numerics": None, "started_at": None,
+    }  # fmt: skip
+    lapsed = worker | {"live": False, "lease_seconds": -61.2}
+
+    ran = command("admin workers", page(worker, cursor="c1"), page(lapsed))
+
+    first, second = ran.out.splitlines()
+    assert first == "wrk_1\tquire-verse\tattic\t7\t3/32\t9 s, draining\t-\t-"
+    assert "\tlapsed 61 s ago\t" in second
+    assert ran.script.requests[1].url.params["after"] == "c1"
+    assert ran.script.requests[0].headers["Authorization"] == "Bearer operator"
+
+
+def test_stuck_jobs_are_listed_with_why(command: Make) -> None:
+    stuck = {
+        "id": "job_1", "tenant_id": "ten_1", "model": "quire-verse", "state": "running",
+        "why": ["orphaned", "crashed"], "since": None, "attempts": 2, "worker_id": "wrk_1",
+    }  # fmt: skip
+
+    ran = command("admin stuck --seconds 30", page(stuck))
+
+    assert ran.out == "job_1\tten_1\tquire-verse\trunning\torphaned crashed\t-\t2\twrk_1\n"
+    assert ran.script.requests[0].url.params["seconds"] == "30"
+    assert command("admin stuck --json", page(stuck)).document == stuck
+
+
 def test_models_are_listed(command: Make) -> None:
     model = {"id": "quire-verse", "default": True, "workers": 1, "context_length": 512, "vocab_size": 4096}
 
@@ -240,6 +301,8 @@ def test_models_are_listed(command: Make) -> None:
     [
         ("up --data here --port 0", ["quire.local", "--data", "here", "--port", "0"]),
         ("up -h", ["quire.local", "-h"]),
+        ("doctor --workers 4 --json", ["quire.doctor", "--workers", "4", "--json"]),
+        ("audit --ready-file here", ["quire.audit", "--ready-file", "here"]),
         ("models pull gpt2 --json", ["worker.models", "pull", "gpt2", "--json"]),
         ("model check ./folder", ["worker.models", "check", "./folder"]),
     ],

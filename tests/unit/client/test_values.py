@@ -21,7 +21,7 @@ def test_a_job_is_read_whole(job: Make) -> None:
         "quire-verse",
         {"shelf": "sea"},
     )
-    assert read.queue_position == 3
+    assert (read.queue_position, read.queue_more, read.eta) == (3, False, None)
     assert (read.progress.tokens, read.progress.max_tokens) == (57, 128)
     assert (read.parameters.seed, read.parameters.stop) == (7, ("\n\n",))
     assert read.input is not None

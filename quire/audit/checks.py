@@ -1,0 +1,142 @@
+"""What must be true of the database at every moment. One entry of the list is one check.
+
+Each is a query for what is wrong; it names what it finds in a column `what`. All are asked of one snapshot, and every
+transaction leaves all of them true, so that a finding under load is a finding.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    name: str
+    rule: str
+    exceptions: str  # SQL
+
+
+LIVE = "('queued', 'running')"
+
+# ---- jobs and their entries in the ledger -----------------------------------------------------------------
+
+JOBS_WITHOUT_ENTRY = Check(
+    "job_without_entry",
+    "every job has an entry in the ledger, of its tenant and model",
+    """
+    SELECT 'job ' || jobs.id AS what FROM jobs LEFT JOIN ledger ON ledger.job_id = jobs.id
+    WHERE ledger.job_id IS NULL OR ledger.tenant_id <> jobs.tenant_id OR ledger.model <> jobs.model
+    """,
+)
+OPEN_WITHOUT_LIVE_JOB = Check(
+    "open_without_live_job",
+    "every open entry belongs to a job that is queued or running",
+    f"""
+    SELECT 'entry of job ' || ledger.job_id || ', which is ' || coalesce(jobs.state, 'gone') AS what
+    FROM ledger LEFT JOIN jobs ON jobs.id = ledger.job_id
+    WHERE ledger.settled_at IS NULL AND (jobs.id IS NULL OR jobs.state NOT IN {LIVE})
+    """,  # noqa: S608 - a constant
+)
+SETTLED_OF_LIVE_JOB = Check(
+    "settled_of_live_job",
+    "no job that is queued or running is settled",
+    f"""
+    SELECT 'entry of job ' || jobs.id || ', which is ' || jobs.state AS what
+    FROM jobs JOIN ledger ON ledger.job_id = jobs.id
+    WHERE jobs.state IN {LIVE} AND ledger.settled_at IS NOT NULL
+    """,  # noqa: S608
+)
+WRONG_BILL = Check(
+    "wrong_bill",
+    "every job that is over is billed its prompt, if it ever ran, and the tokens that it delivered",
+    """
+    SELECT 'job ' || jobs.id || ': billed ' || coalesce(ledger.prompt_tokens, -1) || ' + '
+        || coalesce(ledger.completion_tokens, -1) || ', delivered ' || jobs.completion_tokens AS what
+    FROM jobs JOIN ledger ON ledger.job_id = jobs.id
+    WHERE jobs.finished_at IS NOT NULL AND ledger.settled_at IS NOT NULL
+        AND (ledger.completion_tokens IS DISTINCT FROM jobs.completion_tokens
+            OR ledger.prompt_tokens IS DISTINCT FROM CASE WHEN started_at IS NULL THEN 0 ELSE jobs.prompt_tokens END)
+    """,
+)
+MORE_THAN_RESERVED = Check(
+    "more_than_reserved",
+    "nothing is billed beyond what was reserved",
+    """
+    SELECT 'entry of job ' || job_id || ': ' || prompt_tokens + completion_tokens || ' of ' || reserved AS what
+    FROM ledger WHERE settled_at IS NOT NULL AND prompt_tokens + completion_tokens > reserved
+    """,
+)
+
+# ---- what was delivered -----------------------------------------------------------------------------------
+
+TEXT_OF_OTHER_LENGTH = Check(
+    "text_of_other_length",
+    "every job that is over delivered what its text log holds",
+    """
+    SELECT 'job ' || jobs.id || ': ' || completion_tokens || ' tokens, its log has ' || coalesce(log.tokens, 0) AS what
+    FROM jobs LEFT JOIN (
+        SELECT job_id, max("offset" + tokens) AS tokens FROM chunks GROUP BY job_id) AS log ON log.job_id = jobs.id
+    WHERE jobs.finished_at IS NOT NULL AND completion_tokens <> coalesce(log.tokens, 0)
+    """,
+)
+TEXT_WITHOUT_JOB = Check(
+    "text_without_job",
+    "every text belongs to a job of its tenant",
+    """
+    SELECT DISTINCT 'text of job ' || chunks.job_id AS what FROM chunks LEFT JOIN jobs ON jobs.id = chunks.job_id
+    WHERE jobs.id IS NULL OR jobs.tenant_id <> chunks.tenant_id
+    """,
+)
+END_WITHOUT_TIME = Check(
+    "end_without_time",
+    "a job has a time of its end if and only if it is over",
+    f"""
+    SELECT 'job ' || id || ', which is ' || state AS what FROM jobs
+    WHERE (state IN {LIVE}) = (finished_at IS NOT NULL)
+    """,  # noqa: S608
+)
+
+# ---- lanes ------------------------------------------------------------------------------------------------
+
+LANE = "'lane of ' || lanes.tenant_id || ' for ' || lanes.model"
+BUSY = """
+    SELECT model, tenant_id, count(*) AS jobs, sum(charged) AS charged FROM jobs WHERE state = 'running'
+    GROUP BY model, tenant_id
+"""
+RUNNING_MISCOUNTED = Check(
+    "running_miscounted",
+    "a lane counts the jobs of it that run",
+    f"""
+    SELECT {LANE} || ': counts ' || running || ', has ' || coalesce(jobs, 0) AS what
+    FROM lanes LEFT JOIN ({BUSY}) AS busy USING (model, tenant_id) WHERE running <> coalesce(jobs, 0)
+    """,  # noqa: S608
+)
+OUTSTANDING_MISCOUNTED = Check(
+    "outstanding_miscounted",
+    "what is outstanding in a lane is what its running jobs were charged",
+    f"""
+    SELECT {LANE} || ': has ' || outstanding || ', its jobs ' || coalesce(charged, 0) AS what
+    FROM lanes LEFT JOIN ({BUSY}) AS busy USING (model, tenant_id) WHERE outstanding <> coalesce(charged, 0)
+    """,  # noqa: S608
+)
+STRANDED = Check(
+    "stranded",
+    "a lane with a job that may run is marked as ready",
+    f"""
+    SELECT {LANE} AS what FROM lanes WHERE NOT ready AND EXISTS (
+        SELECT FROM jobs WHERE jobs.model = lanes.model AND jobs.tenant_id = lanes.tenant_id
+            AND jobs.state = 'queued' AND jobs.hold = 0)
+    """,  # noqa: S608
+)
+
+CHECKS = (
+    JOBS_WITHOUT_ENTRY,
+    OPEN_WITHOUT_LIVE_JOB,
+    SETTLED_OF_LIVE_JOB,
+    WRONG_BILL,
+    MORE_THAN_RESERVED,
+    TEXT_OF_OTHER_LENGTH,
+    TEXT_WITHOUT_JOB,
+    END_WITHOUT_TIME,
+    RUNNING_MISCOUNTED,
+    OUTSTANDING_MISCOUNTED,
+    STRANDED,
+)

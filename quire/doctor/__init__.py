@@ -1,0 +1,1 @@
+"""`quire doctor`: checks what the system stands on. It changes nothing."""
