@@ -1,4 +1,4 @@
-"""What the run's own database writes down about every step of a job, by triggers that the product knows nothing of.
+"""What the run's own database writes down of every step of a job, by triggers unknown to the product.
 
 Each worker has a login of its own, so that what it writes carries its name, whatever fence it claims to hold.
 """

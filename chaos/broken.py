@@ -44,8 +44,8 @@ BREAKAGES = {
         "api/submission.py",
         (
             (
-                "once = Once(idempotency_key, key.fingerprint(ROUTE + canonical(body))) if idempotency_key else None",
-                "once = None",
+                "Once(idempotency_key, key.fingerprint(ROUTE + canonical(body))) if idempotency_key else None",
+                "None",
             ),
         ),
         ("--jobs", "150", "--rate", "25", "--only", "API killed"),

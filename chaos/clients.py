@@ -101,7 +101,13 @@ class Client:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _once(
-        self, method: str, path: str, what: str, content: str | None, headers: dict[str, str], known: dict[str, Any]
+        self,
+        method: str,
+        path: str,
+        what: str,
+        content: str | None,
+        headers: dict[str, str],
+        known: dict[str, Any],
     ) -> Event:
         kind = {"Content-Type": "application/json"} if content else {}
         try:
@@ -126,7 +132,12 @@ class Crowd:
     """Clients on threads of their own, which spread their jobs evenly over some seconds."""
 
     def __init__(
-        self, url: str, accounts: Sequence[Account], history: History, work: Sequence[Sequence[Intent]], seconds: float
+        self,
+        url: str,
+        accounts: Sequence[Account],
+        history: History,
+        work: Sequence[Sequence[Intent]],
+        seconds: float,
     ) -> None:
         """`work`: what each client does; clients are dealt out to the accounts in turn."""
         self._threads = [

@@ -48,12 +48,16 @@ class Stage:
 
     def submit(self, works: Iterable[int]) -> list[str]:
         """Submit a job for each work."""
-        return [self.send(Intent(self.key(), work)) for work in works]
+        self._await_api()
+        return [self.client.submit(Intent(self.key(), work)) for work in works]
 
     def send(self, intent: Intent) -> str:
-        """Submit one job. Nobody looks after the processes meanwhile, so the API must be there."""
-        self.system.until(self.system.answers, WAIT_SECONDS, "the API")
+        self._await_api()
         return self.client.submit(intent)
+
+    def _await_api(self) -> None:
+        """Nobody looks after the processes while this thread submits, so the API must be there before."""
+        self.system.until(self.system.answers, WAIT_SECONDS, "the API")
 
     def key(self) -> str:
         self._keys += 1
@@ -92,7 +96,8 @@ class Stage:
     def ends(self, jobs: Sequence[str]) -> list[tuple[str, int, str]]:
         """Wait for all; returns of each its state, its attempts and its error."""
         self.all_end(jobs)
-        return [(str(state), int(str(tries)), str(error)) for state, tries, error in self.system.ask(STATES, _ids(jobs))]
+        rows = self.system.ask(STATES, _ids(jobs))
+        return [(str(state), int(str(tries)), str(error)) for state, tries, error in rows]
 
     def rest(self) -> None:
         """Everything up, nothing to do."""

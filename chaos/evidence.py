@@ -130,7 +130,8 @@ def _logs(rows: Iterable[Any], ring: KeyRing) -> tuple[dict[str, list[LogRow]], 
     chunks: dict[UUID, list[Chunk]] = {}
     wrapped: dict[UUID, tuple[UUID, WrappedKey]] = {}
     for row in rows:
-        chunk = Chunk(job_id=row.job_id, revision=row.revision, offset=row.offset, tokens=row.tokens, body=row.body)
+        position = {"job_id": row.job_id, "revision": row.revision, "offset": row.offset}
+        chunk = Chunk(**position, tokens=row.tokens, body=row.body)
         chunks.setdefault(row.job_id, []).append(chunk)
         wrapped[row.job_id] = (row.tenant_id, WrappedKey(row.master_key, bytes(row.data_key)))
     keys = {tenant: ring.unwrap(key, tenant) for tenant, key in set(wrapped.values())}

@@ -29,6 +29,11 @@ class Figure:
         return self.bound is None or self.value <= self.bound
 
 
+def label(name: str) -> str:
+    """Return the name of a fault as part of a figure's."""
+    return name.lower().replace(" ", "_")
+
+
 def show(title: str, figures: Sequence[Figure]) -> None:
     table = Table("figure", "value", "unit", "bound", "", title=title)
     for figure in figures:

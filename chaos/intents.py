@@ -17,7 +17,7 @@ class Intent:
     kind: str = PLAIN
     priority: int = 0
     seconds: float = 0.0  # until its deadline, its start, or before it is cancelled
-    again: bool = False  # the request is sent once more after it was answered, as a client may that lost the answer
+    again: bool = False  # it sends the request once more, as if it had lost the answer
     read: bool = False  # the client waits for its end
 
     def metadata(self) -> dict[str, str]:
@@ -26,7 +26,7 @@ class Intent:
 
 
 def intents(seed: int, client: str, jobs: int, *, slow: bool = False) -> list[Intent]:
-    """Return what one client does, in its order. One job in a hundred is slow, so that faults find some at work."""
+    """Return what one client does, in its order. One job in a hundred is slow: faults find it at work."""
     choice = random.Random(f"{seed}/{client}")
     return [_intent(choice, f"{client}-{number}", 1.0 if slow else 0.01) for number in range(jobs)]
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from chaos.works import ALL, HARMFUL, Work
@@ -17,7 +18,7 @@ from quire.pieces import Entry, fold
 from quire.settings import REPOSITORY
 from quire.spec import Parameters
 from worker.creative import text
-from worker.engine import Engine
+from worker.engine import Delta, Engine
 
 SHIPPED = REPOSITORY / "checkpoints/quire-verse"
 SEED = 20260131
@@ -74,11 +75,14 @@ def _pieces(engine: Engine, work: Work) -> list[Text]:
     )
     entries: list[Entry] = []
     futures = {
-        draw: engine.submit(request, lambda delta, draw=draw: entries.append(text.entry(draw, delta)))  # type: ignore[misc]
-        for draw, request in plan.items()
+        draw: engine.submit(request, partial(_keep, entries, draw)) for draw, request in plan.items()
     }
     ends = {draw: future.result(timeout=300).reason for draw, future in futures.items()}
     return [Text(piece.text, ends[piece.index], len(piece.ids)) for piece in fold(entries)]
+
+
+def _keep(entries: list[Entry], draw: int, delta: Delta) -> None:
+    entries.append(text.entry(draw, delta))
 
 
 def main() -> None:

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Sequence
 
 from chaos.evidence import Evidence, Step
 from chaos.faults import Injected
-from chaos.figures import Figure
+from chaos.figures import Figure, label
 from chaos.history import SUBMIT, Event
 
 
-def recoveries(injected: Iterable[Injected], events: Sequence[Event], evidence: Evidence) -> dict[str, list[float]]:
-    """Return by fault the seconds until all was well again, one for each time it was injected and hit something."""
+def recoveries(
+    injected: Iterable[Injected], events: Sequence[Event], evidence: Evidence
+) -> dict[str, list[float]]:
+    """Return by fault the seconds until all was well again, one for each time that it hit something."""
     found: dict[str, list[float]] = {}
     steps = evidence.steps
     for fault in injected:
@@ -55,9 +57,9 @@ def _starts(fault: Injected, steps: Iterable[Step]) -> float | None:
 def as_figures(found: dict[str, list[float]]) -> list[Figure]:
     figures = []
     for name, times in sorted(found.items()):
-        label = name.lower().replace(" ", "_")
-        figures.append(Figure(f"recovery_after_{label}_measured", len(times), "times"))
+        after = f"recovery_after_{label(name)}"
+        figures.append(Figure(f"{after}_measured", len(times), "times"))
         if times:
-            figures.append(Figure(f"recovery_after_{label}_p50", statistics.median(times), "s"))
-            figures.append(Figure(f"recovery_after_{label}_max", max(times), "s"))
+            figures.append(Figure(f"{after}_p50", statistics.median(times), "s"))
+            figures.append(Figure(f"{after}_max", max(times), "s"))
     return figures

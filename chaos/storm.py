@@ -11,7 +11,7 @@ from chaos.checker import Texts, Violation, check
 from chaos.clients import Client, Crowd
 from chaos.evidence import Evidence
 from chaos.faults import FAULTS, Fault, Injected, Scene
-from chaos.figures import Figure
+from chaos.figures import Figure, label
 from chaos.history import SUBMIT, Event, History
 from chaos.intents import intents
 from chaos.schedule import Kind, plan
@@ -88,7 +88,7 @@ def judge(
     violations = check(events, found, texts)
     figures = [
         *_counts(events, found, violations, seconds),
-        *(Figure(f"injected_{name.lower().replace(' ', '_')}", count, "times") for name, count in _times(injected)),
+        *(Figure(f"injected_{name}", count, "times") for name, count in _times(injected)),
         *recovery.as_figures(recovery.recoveries(injected, events, found)),
         *_recomputed(found, counters.total(system.counters)),
     ]
@@ -96,7 +96,7 @@ def judge(
 
 
 def _times(injected: Sequence[Injected]) -> list[tuple[str, int]]:
-    return sorted(Counter(fault.name for fault in injected if not fault.skipped).items())
+    return sorted(Counter(label(fault.name) for fault in injected if not fault.skipped).items())
 
 
 def _counts(

@@ -52,7 +52,8 @@ class Played:
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     folder = tmp_path_factory.mktemp("failures")
     model = foretell(folder / "model")
-    with running(folder / "system", Choices(model.source, lease=LEASE, heartbeat=0.4)) as system, closing(Stage(system)) as stage:
+    choices = Choices(model.source, lease=LEASE, heartbeat=0.4)
+    with running(folder / "system", choices) as system, closing(Stage(system)) as stage:
         yield Played(stage, model.texts)
 
 
@@ -90,6 +91,11 @@ def all_on(stage: Stage, worker: str, works: Sequence[int]) -> list[str]:
     jobs = stage.running(works)
     stage.system.restore()
     return jobs
+
+
+def lost_jobs(system: System, worker: str) -> bool:
+    """Whether a worker has said that jobs it wrote for are no longer its own."""
+    return '"job lost"' in system.processes.tail(worker, lines=200)
 
 
 def succeeded(count: int, attempts: int = 0) -> list[tuple[str, int, str]]:
@@ -226,7 +232,7 @@ def test_a_worker_that_hangs_beyond_its_lease_comes_back_to_jobs_that_are_no_lon
     system.processes.strike(WORKERS[0], signal.SIGCONT)
 
     assert stage.ends(jobs) == succeeded(len(jobs), attempts=1)
-    assert '"job lost"' in system.processes.tail(WORKERS[0], lines=200)
+    assert lost_jobs(system, WORKERS[0])
 
 
 def test_a_worker_cut_off_from_postgres_costs_one_attempt_and_writes_nothing_late(
@@ -239,9 +245,7 @@ def test_a_worker_cut_off_from_postgres_costs_one_attempt_and_writes_nothing_lat
     system.postgres_proxy.allow()
 
     assert stage.ends(jobs) == succeeded(len(jobs), attempts=1)
-    system.until(
-        lambda: '"job lost"' in system.processes.tail(WORKERS[1], lines=200), SECONDS, "the late writes to be refused"
-    )
+    system.until(lambda: lost_jobs(system, WORKERS[1]), SECONDS, "the late writes to be refused")
 
 
 def test_a_job_that_kills_its_workers_fails_alone(stage: Stage) -> None:

@@ -50,9 +50,8 @@ class Story:
     pieces: Sequence[Piece] = (Piece(0, (1, 2, 3), "Hello World", "length"),)
 
     def told(self) -> list[Violation]:
-        evidence = Evidence(
-            self.jobs, self.bills, self.steps, self.writes, {"job_1": list(self.logs)}, {"job_1": list(self.pieces)}
-        )
+        logs, pieces = {"job_1": list(self.logs)}, {"job_1": list(self.pieces)}
+        evidence = Evidence(self.jobs, self.bills, self.steps, self.writes, logs, pieces)
         return check(self.events, evidence, TEXTS)
 
 

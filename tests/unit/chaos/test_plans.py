@@ -1,5 +1,7 @@
 """What a seed decides: the faults and their times, and what the clients mean to do."""
 
+from itertools import pairwise
+
 from chaos import works
 from chaos.checker import CANCELLED, DEADLINE, ENDS, HELD, PLAIN
 from chaos.faults import FAULTS
@@ -29,7 +31,7 @@ def test_a_fault_is_left_its_time_before_the_next() -> None:
     planned = plan(KINDS, 7, 300.0)
 
     assert len(planned) > 50
-    assert all(after.at - fault.at >= seconds[fault.name] for fault, after in zip(planned, planned[1:], strict=False))
+    assert all(after.at - fault.at >= seconds[fault.name] for fault, after in pairwise(planned))
 
 
 def test_no_fault_comes_after_the_end_but_those_of_the_first_round() -> None:
