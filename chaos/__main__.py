@@ -1,6 +1,6 @@
 """`python -m chaos`: thousands of jobs under faults, and proof of what became of them.
 
-Exit codes: 0 all promises were kept, 2 a bound was missed or a run did not come to its end, 3 there were violations.
+Exit codes: 0 all promises were kept, 2 a bound was missed or a run did not reach its end, 3 there were violations.
 With --broken: 0 the broken build was caught, 1 it was not.
 """
 
