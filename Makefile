@@ -6,11 +6,11 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 KERNELS := $(VENV)/.kernels
-SOURCES := quire quire_client api worker scheduler migrations training bench tests
+SOURCES := quire quire_client api worker scheduler migrations training bench chaos tests
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test check format train-text bench bench-fairness bench-spine clean
+.PHONY: help install demo up test check format train-text bench bench-fairness bench-spine chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -78,6 +78,12 @@ bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 	$(RUN) -m bench.spine
 	$(RUN) -m bench.recovery
 	$(RUN) -m bench.greedy_equality --model checkpoints/quire-verse --prompts 50
+
+chaos: $(KERNELS) ## thousands of jobs under faults and proof of their ends, in about half an hour
+	$(RUN) -m chaos --jobs 20000 --seed 1 2 3 --write
+	$(RUN) -m chaos --jobs 1000 --rate 30 --seed 4 --model checkpoints/quire-verse --short
+	$(RUN) -m chaos --broken fence
+	$(RUN) -m chaos --broken idempotency
 
 clean: ## remove .venv and caches; the data in var/ stays
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -12,8 +12,9 @@ from uuid import UUID
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.orm import Session
 
-# An idle reader's old snapshot makes claims slow; a lock waited for too long is better refused.
-TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=30s"
+# An idle reader's old snapshot makes claims slow; a lock waited for too long is better refused. A worker that
+# hangs or is cut off in the middle of a claim holds up every claim of its model for as long as it may be idle.
+TIMEOUTS = "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s"
 
 # What each process may open at most: docs/operations.md states it, `quire doctor` adds it up.
 API_CONNECTIONS = 16  # requests are short and waiters hold none, so a few serve all threads

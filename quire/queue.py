@@ -28,6 +28,7 @@ def celery_app(redis_url: str, model: str | None = None) -> Celery:
         task_ignore_result=True,
         task_acks_late=False,  # early: a token is a hint, and redelivery of a hint would only cost
         worker_disable_prefetch=True,  # a full worker must not hoard tokens that an idle one could use
+        broker_channel_error_retry=True,  # a Redis whose disk is full refuses its commands: no reason to exit
         task_serializer="json",
         accept_content=["json"],
         broker_connection_retry_on_startup=True,

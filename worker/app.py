@@ -8,6 +8,7 @@ import threading
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from kombu.asynchronous import get_event_loop
 from prometheus_client import REGISTRY
 
 from quire.queue import celery_app
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> Celery:
     def drain(**_: object) -> None:
         for service in started:
             service.drain()
+        threading.Thread(target=wake_celery, name="wake").start()
 
     def stop(**_: object) -> None:
         for service in started:
@@ -77,6 +79,16 @@ def load_engine(source: str, settings: Settings) -> Engine:
     # What loading made stays; the garbage collector would look through all of it again and again.
     gc.freeze()
     return engine
+
+
+def wake_celery() -> None:
+    """Have Celery's event loop notice now that it is to stop: on a quiet queue it sleeps for seconds.
+
+    Not from a signal handler: a loop does not wake itself.
+    """
+    loop = get_event_loop()
+    if loop is not None:
+        loop.call_soon(lambda: None)
 
 
 def end_with_thread(crash: threading.ExceptHookArgs) -> None:

@@ -16,7 +16,7 @@ from tests.integration import steps
     [
         ("statement_timeout", "30s"),
         ("lock_timeout", "5s"),
-        ("idle_in_transaction_session_timeout", "30s"),
+        ("idle_in_transaction_session_timeout", "10s"),
         ("application_name", "test"),
     ],
 )

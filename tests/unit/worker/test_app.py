@@ -1,8 +1,11 @@
 """What the composition root does when a part of the process dies."""
 
+import os
 import threading
 
 import pytest
+
+from tests.waiting import in_background, until
 
 
 @pytest.fixture
@@ -31,3 +34,24 @@ def test_only_the_death_of_an_essential_thread_ends_the_process(
     end_with_thread(crash)
 
     assert exits == codes
+
+
+def test_a_loop_that_sleeps_notices_that_the_worker_is_to_stop(exits: list[int]) -> None:
+    from kombu.asynchronous import Hub, set_event_loop
+
+    from worker.app import wake_celery
+
+    hub, (reader, writer) = Hub(), os.pipe()
+    hub.add_reader(reader, lambda: None)
+    hub.call_later(3600, lambda: None)
+    set_event_loop(hub)
+    loop = hub.create_loop()
+    round_trip = in_background(next, loop)
+    until(lambda: hub.poller is not None and hub._loop_thread is not None)
+
+    wake_celery()
+
+    until(round_trip.done, seconds=5)
+    hub.close()
+    os.close(writer)
+    os.close(reader)

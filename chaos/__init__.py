@@ -1,0 +1,1 @@
+"""Fault runs: the real system under load and under faults, and a checker that proves what became of every job."""

@@ -1,0 +1,113 @@
+"""`python -m chaos`: thousands of jobs under faults, and proof of what became of them.
+
+Exit codes: 0 all promises were kept, 2 a bound was missed or a run did not reach its end, 3 there were violations.
+With --broken: 0 the broken build was caught, 1 it was not.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from chaos import drills, figures
+from chaos.broken import BREAKAGES, is_caught
+from chaos.checker import Violation
+from chaos.faults import FAULTS, PATIENT
+from chaos.figures import Figure
+from chaos.model import foretell
+from chaos.processes import Late
+from chaos.storm import Storm, judge, rage
+from chaos.system import Choices, running
+from quire.settings import REPOSITORY
+
+KEPT, MISSED, VIOLATED = 0, 2, 3
+SHORT_LEASE, SHORT_HEARTBEAT, SHORT_OUTAGE, SHORT_CALM = 2.0, 0.4, 2.0, 0.35
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.CRITICAL)  # exits are what a run is about
+    with _folder(options.keep) as folder:
+        if options.broken:
+            caught = is_caught(options.broken, folder / "broken", options.seed[0])
+            Console().print(f"without {options.broken}: {'caught' if caught else 'NOT CAUGHT'}")
+            return int(not caught)
+        return _run(folder, options)
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """An empty folder for all data and logs."""
+    if kept is not None:
+        kept.mkdir(mode=0o711, parents=True)
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="quire-chaos-") as name:
+        yield Path(name)
+
+
+def _run(folder: Path, options: argparse.Namespace) -> int:
+    model = foretell(folder / "model", options.model)
+    choices = Choices(model.source)
+    if options.short:
+        choices = Choices(model.source, lease=SHORT_LEASE, heartbeat=SHORT_HEARTBEAT)
+    found: list[Figure] = []
+    violations: list[Violation] = []
+    for seed in options.seed:
+        storm = _storm(options, seed)
+        with running(folder / f"seed-{seed}", choices) as system:
+            raged = rage(system, storm, model.texts)
+        title = f"{options.jobs} jobs, seed {seed}, {options.model or 'a tiny model of random weights'}"
+        figures.show(title, raged.figures)
+        figures.show_violations(raged.violations)
+        found += [Figure(f"seed_{seed}_{f.name}", f.value, f.unit, f.bound) for f in raged.figures]
+        violations += raged.violations
+    if not options.short:
+        with running(folder / "drills", choices) as system:
+            stage = drills.Stage(system)
+            drilled = drills.run(stage, options.rounds)
+            judged = judge(system, stage.history.events(), (), model.texts, 1.0)
+        figures.show("drills", drilled)
+        figures.show_violations(judged.violations)
+        found += drilled
+        violations += judged.violations
+    if options.write:
+        figures.write(found)
+    return VIOLATED if violations else KEPT if all(figure.kept for figure in found) else MISSED
+
+
+def _storm(options: argparse.Namespace, seed: int) -> Storm:
+    if not options.short:
+        return Storm(options.jobs, seed, options.rate, only=options.only, slow=options.slow)
+    only = options.only or [fault.name for fault in FAULTS if fault.name != PATIENT]
+    return Storm(options.jobs, seed, options.rate, SHORT_OUTAGE, only, options.slow, SHORT_CALM)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    add = parser.add_argument
+    add("--jobs", type=int, default=20_000, help="of each storm (%(default)s)")
+    add("--seed", type=int, nargs="+", default=[1], help="one storm for each (%(default)s)")
+    add("--rate", type=float, default=60.0, help="jobs a second that the clients mean to submit (%(default)s)")
+    add("--rounds", type=int, default=3, help="of each drill (%(default)s)")
+    add("--model", help="a checkpoint; default: a tiny one of random weights, made for the run")
+    add("--short", action="store_true", help="short leases and outages, and no drills")
+    add("--slow", action="store_true", help="all jobs take seconds, so that faults find them at work")
+    add("--only", nargs="+", default=[], choices=[fault.name for fault in FAULTS], help="these faults alone")
+    add("--broken", choices=sorted(BREAKAGES), help="take a promise out, and see whether that is noticed")
+    add("--keep", type=Path, metavar="DIR", help="a new folder, where data and logs stay")
+    add("--write", action="store_true", help=f"keep the figures in {figures.RESULTS.relative_to(REPOSITORY)}")
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Late as late:
+        Console(stderr=True).print(f"the run did not come to its end: {late}")
+        sys.exit(MISSED)
