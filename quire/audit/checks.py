@@ -65,6 +65,21 @@ MORE_THAN_RESERVED = Check(
     """,
 )
 
+ACCOUNT_DIFFERS = Check(
+    "account_differs",
+    "the accounts by day are the sums of the ledger",
+    """
+    SELECT 'account of ' || tenant_id || ' for ' || model || ' on ' || day AS what
+    FROM usage FULL JOIN (
+        SELECT tenant_id, day, model, coalesce(sum(reserved) FILTER (WHERE NOT folded), 0) AS open,
+            count(*) FILTER (WHERE folded) AS ended,
+            coalesce(sum(prompt_tokens) FILTER (WHERE folded), 0) AS prompts,
+            coalesce(sum(completion_tokens) FILTER (WHERE folded), 0) AS completions
+        FROM ledger GROUP BY tenant_id, day, model) AS entries USING (tenant_id, day, model)
+    WHERE (reserved, jobs, prompt_tokens, completion_tokens) IS DISTINCT FROM (open, ended, prompts, completions)
+    """,
+)
+
 # ---- what was delivered -----------------------------------------------------------------------------------
 
 TEXT_OF_OTHER_LENGTH = Check(
@@ -133,6 +148,7 @@ CHECKS = (
     SETTLED_OF_LIVE_JOB,
     WRONG_BILL,
     MORE_THAN_RESERVED,
+    ACCOUNT_DIFFERS,
     TEXT_OF_OTHER_LENGTH,
     TEXT_WITHOUT_JOB,
     END_WITHOUT_TIME,

@@ -67,6 +67,8 @@ def test_the_ledger_is_added_up(place: Place) -> None:
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
+        ("account_differs", "UPDATE usage SET reserved = reserved + 1"),
+        ("account_differs", "DELETE FROM usage"),
         ("job_without_entry", "DELETE FROM ledger WHERE settled_at IS NOT NULL"),
         ("job_without_entry", "UPDATE ledger SET tenant_id = gen_random_uuid()"),
         ("open_without_live_job", "UPDATE ledger SET settled_at = NULL"),
