@@ -41,7 +41,7 @@ def answer_errors(app: Flask) -> None:
 def problem(error: QuireError) -> Response:
     """Return the answer for an error."""
     status = HTTPStatus(error.status)
-    if isinstance(error, QuotaExceeded):
+    if isinstance(error, QuotaExceeded) and error.allowance is not None:
         rates.tell(error.allowance)
     kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     param = error.fields[0].field if error.fields else None

@@ -163,10 +163,13 @@ class QuotaExceeded(QuireError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "quota_exceeded"
 
-    def __init__(self, detail: str, allowance: Allowance) -> None:
+    retry_after = 30
+
+    def __init__(self, detail: str | None = None, allowance: Allowance | None = None) -> None:
         super().__init__(detail)
         self.allowance = allowance
-        self.retry_after = allowance.reset
+        if allowance is not None:
+            self.retry_after = allowance.reset
 
 
 class DailyTokensExceeded(QuotaExceeded):

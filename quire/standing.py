@@ -49,9 +49,7 @@ class Standing:
     eta: Eta | None = None
 
 
-def held_by(job: Job) -> Blocker |def seconds_to_start(job: Job, ahead: Ahead, view: View) -> float | None:
-    if view.tenant.paused or not view.live_slots:
-        return None
+def held_by(job: Job) -> Blocker | None:
     """Return what holds a queued job out of its lane."""
     return HELD.get(job.hold) if job.state is State.QUEUED else None
 

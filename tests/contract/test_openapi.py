@@ -59,6 +59,8 @@ def test_real_answers_are_what_the_document_says(
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
+        "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
+        "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
         "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},
     }

@@ -119,7 +119,7 @@ def test_the_row_carries_what_the_scheduler_and_the_worker_need(api: Api, place:
     with place.database.service() as session:
         job = session.query(Job).one()
         entry = session.query(Entry).one()
-    assert (job.prompt_tokens, job.max_tokens, job.estimate, entry.reserved) == (5, 20, 45, 45)
+    assert (job.prompt_tokens, job.max_tokens, job.estimate, entry.reserved) == (5, 20, 45, 25)
     spec = Spec.decode(data_key(place.tenant).open(job.body, f"job:{job.id}"))
     assert spec.input.prompt == "été"
     assert spec.parameters.draws == 4

@@ -87,6 +87,7 @@ def test_the_day_is_full_when_reservations_and_bills_reach_the_limit(place: Plac
         steps.queued(place, limited)
 
     left = refusal.value.allowance
+    assert left is not None
     assert (left.policy, left.quota, left.remaining, left.window) == ("tokens", 2 * RESERVED, 0, 86_400)
     assert 0 < left.reset <= 86_400
 

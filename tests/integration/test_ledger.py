@@ -12,11 +12,11 @@ from quire.testing import Place
 from tests.integration import steps
 
 
-def test_a_submission_reserves_the_estimate(place: Place) -> None:
+def test_a_submission_reserves_its_prompt_and_all_it_may_deliver(place: Place) -> None:
     queued = steps.queued(place, parameters=Parameters(max_tokens=10, n=2, best_of=3))
 
     bill = steps.bill(place, queued.id)
-    assert (bill.reserved, bill.settled_at) == (4 + 3 * 10, None)
+    assert (bill.reserved, bill.settled_at) == (4 + 2 * 10, None)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
