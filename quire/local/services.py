@@ -88,6 +88,8 @@ def _share(settings: Settings, number: int, workers_here: int, environment: Envi
     share = {"QUIRE_DEVICE": devices[number % len(devices)].strip()}
     if workers_here > 1 and "QUIRE_THREADS" not in environment:
         share["QUIRE_THREADS"] = str(max(1, (os.cpu_count() or 1) // workers_here))
+    if "QUIRE_SPIN" not in environment:
+        share["QUIRE_SPIN"] = "0"  # everything else runs on these cores: see docs/benchmarks.md
     return {**environment, **share}
 
 

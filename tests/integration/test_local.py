@@ -90,6 +90,16 @@ def test_each_model_gets_its_workers_with_a_queue_and_a_share_of_the_cores(setti
     assert int(workers[0].env["QUIRE_THREADS"]) == max(1, (os.cpu_count() or 1) // 4)
 
 
+def test_workers_beside_everything_else_sleep_at_once_unless_told_otherwise(settings: Settings) -> None:
+    (default, *_), (told, *_) = (
+        list(services.workers(settings, environment, each=1)) for environment in ({}, {"QUIRE_SPIN": "500"})
+    )
+
+    assert default.env is not None
+    assert told.env is not None
+    assert (default.env["QUIRE_SPIN"], told.env["QUIRE_SPIN"]) == ("0", "500")
+
+
 def test_the_number_of_threads_that_the_user_chose_stands(settings: Settings) -> None:
     workers = list(services.workers(settings, {"QUIRE_THREADS": "3"}, each=2))
 
