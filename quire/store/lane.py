@@ -46,30 +46,34 @@ HOLD_KEY = text("""
     ORDER BY model, tenant_id FOR KEY SHARE
 """)
 # A lane that wakes starts no earlier than the model's virtual now: idle time is not banked.
-# Several lanes are locked in key order, or two transactions that wake and settle the same ones would cross.
+ASLEEP = text("""
+    SELECT model, tenant_id FROM lanes WHERE NOT ready AND (model, tenant_id) IN
+        (SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])))
+    ORDER BY model, tenant_id FOR NO KEY UPDATE
+""")
 WAKE = text("""
-    WITH asleep AS MATERIALIZED (
-        SELECT model, tenant_id FROM lanes WHERE NOT ready AND (model, tenant_id) IN
-            (SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])))
-        ORDER BY model, tenant_id FOR NO KEY UPDATE)
     UPDATE lanes SET ready = true, virtual_time = greatest(virtual_time, virtual_now)
-    FROM asleep JOIN models ON models.name = asleep.model
+    FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])) AS asleep (model, tenant_id)
+    JOIN models ON models.name = asleep.model
     WHERE lanes.model = asleep.model AND lanes.tenant_id = asleep.tenant_id
 """)
-# Several lanes are locked in key order before any is changed, or two transactions would cross.
+# Several lanes are locked in key order before any is changed, or two transactions would cross. In a statement of
+# its own: an update that locked them itself would come back to the version of its snapshot, where somebody may
+# stand who waits for this transaction.
+LOCK = text("""
+    SELECT 1 FROM lanes WHERE (model, tenant_id) IN
+        (SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])))
+    ORDER BY model, tenant_id FOR NO KEY UPDATE
+""")
 ADJUST = text("""
-    WITH change AS MATERIALIZED (
-        SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[]), CAST(:running AS int[]),
-                             CAST(:tokens AS bigint[]), CAST(:outstanding AS bigint[]))
-            AS change (model, tenant_id, running, tokens, outstanding)),
-    locked AS MATERIALIZED (
-        SELECT model, tenant_id FROM lanes WHERE (model, tenant_id) IN (SELECT model, tenant_id FROM change)
-        ORDER BY model, tenant_id FOR NO KEY UPDATE)
     UPDATE lanes SET running = lanes.running + change.running,
         outstanding = lanes.outstanding + change.outstanding,
         virtual_time = lanes.virtual_time + change.tokens / tenants.weight
-    FROM locked JOIN change USING (model, tenant_id) JOIN tenants ON tenants.id = locked.tenant_id
-    WHERE lanes.model = locked.model AND lanes.tenant_id = locked.tenant_id
+    FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[]), CAST(:running AS int[]),
+                CAST(:tokens AS bigint[]), CAST(:outstanding AS bigint[]))
+        AS change (model, tenant_id, running, tokens, outstanding)
+    JOIN tenants ON tenants.id = change.tenant_id
+    WHERE lanes.model = change.model AND lanes.tenant_id = change.tenant_id
 """)
 
 
@@ -110,7 +114,9 @@ def wake(session: Session, lanes: Iterable[LaneKey]) -> None:
     """Mark lanes as ready: to be called after their jobs were made runnable, in the same transaction."""
     if keys := _arrays(sorted(set(lanes))):
         session.execute(HOLD_KEY, keys)
-        session.execute(WAKE, keys)
+        asleep = [LaneKey(*row) for row in session.execute(ASLEEP, keys)]
+        if asleep:
+            session.execute(WAKE, _arrays(asleep))
 
 
 def lift(session: Session, tenant_id: UUID) -> None:
@@ -129,6 +135,7 @@ def adjust(session: Session, changes: Iterable[tuple[LaneKey, Change]]) -> None:
     for lane, change in changes:
         total[lane] = total[lane] + change if lane in total else change
     if keys := _arrays(ordered := sorted(total)):
+        session.execute(LOCK, keys)
         counters = {
             "running": [total[lane].running for lane in ordered],
             "tokens": [total[lane].tokens for lane in ordered],

@@ -25,6 +25,26 @@ def test_two_equal_lanes_take_turns(place: Place) -> None:
     assert all(first != second for first, second in pairwise(served))
 
 
+def test_the_jobs_of_one_claim_come_in_their_turn(place: Place) -> None:
+    other = steps.tenant(place)
+    steps.many_queued(place, 10)
+    steps.many_queued(place, 10, other)
+
+    served = steps.lanes_of(steps.claim(place, steps.worker(place), 12))
+
+    assert all(first != second for first, second in pairwise(served))
+
+
+def test_a_lane_of_small_jobs_may_win_most_of_a_claim(place: Place) -> None:
+    small = steps.tenant(place)
+    steps.many_queued(place, 10, estimate=90)
+    steps.many_queued(place, 20, small, estimate=10)
+
+    served = Counter(steps.lanes_of(steps.claim(place, steps.worker(place), 10)))
+
+    assert served == {small.id: 9, place.tenant.id: 1}
+
+
 @pytest.mark.parametrize("k", [3, 8])
 def test_two_equal_lanes_are_never_a_job_apart_after_a_claim_of_many(place: Place, k: int) -> None:
     other = steps.tenant(place)
