@@ -12,7 +12,6 @@ from quire.store.job import Hold, Job, State
 from quire.store.waiting import EXACT, Ahead, View
 
 STALE_SECONDS = 30.0  # an older forecast says nothing: no scheduler has measured since
-PRIOR = 500.0  # tokens of estimates for which a lane's own ratio counts as much as the model's
 FARTHEST_SECONDS = 30 * 24 * 3600.0  # a start behind that is not predicted
 
 
@@ -38,6 +37,10 @@ class Eta:
     p50: datetime
     p90: datetime
 
+    @classmethod
+    def after(cls, start: Start, now: datetime) -> "Eta":
+        return cls(now + timedelta(seconds=start.p50), now + timedelta(seconds=start.p90))
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -49,9 +52,7 @@ class Standing:
     eta: Eta | None = None
 
 
-def held_by(job: Job) -> Blocker |def seconds_to_start(job: Job, ahead: Ahead, view: View) -> float | None:
-    if view.tenant.paused or not view.live_slots:
-        return None
+def held_by(job: Job) -> Blocker | None:
     """Return what holds a queued job out of its lane."""
     return HELD.get(job.hold) if job.state is State.QUEUED else None
 
@@ -68,7 +69,7 @@ def stand(job: Job, ahead: Ahead, view: View) -> Standing:
         position=min(ahead.jobs + 1, EXACT),
         more=ahead.jobs >= EXACT,
         blocked_by=blocker(job, ahead, view),
-        eta=start and Eta(view.now + timedelta(seconds=start.p50), view.now + timedelta(seconds=start.p90)),
+        eta=Eta.after(start, view.now) if start else None,
     )
 
 
@@ -144,7 +145,7 @@ def lane_ratio(forecast: Forecast | None, counted: LaneForecast | None) -> float
     ratio = forecast.done.ratio if forecast else 1.0
     if counted is None:
         return ratio
-    return (counted.done_work + PRIOR * ratio) / (counted.done_estimate + PRIOR)
+    return eta.ratio_of_lane(ratio, counted.done_work, counted.done_estimate)
 
 
 def _work_ahead(job: Job, ahead: Ahead, counted: LaneForecast | None) -> float | None:
