@@ -19,8 +19,8 @@ QUOTED = re.compile(r'"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"')
 
 def etag(shown: Job) -> str:
     """Return the tag of a job, which changes with all but its times: those change by themselves."""
-    times = {"timings": True, "queue": {"eta": True}}
-    return hashlib.sha256(shown.model_dump_json(exclude=times).encode()).hexdigest()[:32]
+    lasting = shown.model_dump_json(exclude={"timings": True, "queue": {"eta"}})
+    return hashlib.sha256(lasting.encode()).hexdigest()[:32]
 
 
 def still_holds(request: Request, tag: str) -> bool:

@@ -68,7 +68,7 @@ class Database:
 
     @contextmanager
     def snapshot(self, *, seconds: float) -> Iterator[Session]:
-        """One transaction that only reads, and sees one moment throughout; a statement may take so many seconds."""
+        """One transaction that only reads and sees one moment throughout; a statement may take so many seconds."""
         still = self.engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with self._begin("quire_service", engine=still) as session:
             session.execute(PATIENCE, {"milliseconds": str(int(seconds * 1000))})

@@ -7,8 +7,8 @@ start tag, as in start-time fair queueing (Goyal, Vin & Cheng, SIGCOMM 1996), st
     tag = virtual time of its lane + work ahead of it in its lane / weight
 
 By the time the claims have reached a tag, each lane was served  min(backlog, (tag - virtual time) * weight)  of
-work, at least 0, and half a job more, because jobs are not divided; the sum over all lanes is the `Curve`. How long
-that work takes, `seconds_to_start` says.
+work, at least 0, and half a job more, because jobs are not divided; the sum over all lanes is the `Curve`. How
+long that work takes, `seconds_to_start` says.
 
 Work is in tokens, virtual time in tokens by weight, time in seconds.
 """
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 KNOTS = 64  # of a stored curve: a kilobyte, which Postgres keeps inside the row
+PRIOR = 500.0  # tokens of estimates from which on a lane's own ratio counts more than its model's
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,13 @@ def limited(backlogs: Sequence[Backlog]) -> list[Backlog]:
     ]
 
 
+def ratio_of_lane(model_ratio: float, done_work: float, done_estimate: float) -> float:
+    """Return work done by work estimated: a lane's own as far as it is known, else its model's."""
+    return (done_work + PRIOR * model_ratio) / (done_estimate + PRIOR)
+
+
 def settled(virtual_time: float, outstanding: float, weight: float, ratio: float) -> float:
-    """Return where a lane will stand when its running jobs have turned out as jobs do: `ratio` of what is charged."""
+    """Return where a lane will stand when its running jobs have ended, at `ratio` of what they are charged."""
     return virtual_time - outstanding * (1.0 - ratio) / weight
 
 

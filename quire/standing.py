@@ -12,7 +12,6 @@ from quire.store.job import Hold, Job, State
 from quire.store.waiting import EXACT, Ahead, View
 
 STALE_SECONDS = 30.0  # an older forecast says nothing: no scheduler has measured since
-PRIOR = 500.0  # tokens of estimates for which a lane's own ratio counts as much as the model's
 FARTHEST_SECONDS = 30 * 24 * 3600.0  # a start behind that is not predicted
 
 
@@ -37,6 +36,10 @@ class Eta:
 
     p50: datetime
     p90: datetime
+
+    @classmethod
+    def after(cls, start: Start, now: datetime) -> "Eta":
+        return cls(now + timedelta(seconds=start.p50), now + timedelta(seconds=start.p90))
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def stand(job: Job, ahead: Ahead, view: View) -> Standing:
         position=min(ahead.jobs + 1, EXACT),
         more=ahead.jobs >= EXACT,
         blocked_by=blocker(job, ahead, view),
-        eta=start and Eta(view.now + timedelta(seconds=start.p50), view.now + timedelta(seconds=start.p90)),
+        eta=Eta.after(start, view.now) if start else None,
     )
 
 
@@ -142,7 +145,7 @@ def lane_ratio(forecast: Forecast | None, counted: LaneForecast | None) -> float
     ratio = forecast.done.ratio if forecast else 1.0
     if counted is None:
         return ratio
-    return (counted.done_work + PRIOR * ratio) / (counted.done_estimate + PRIOR)
+    return eta.ratio_of_lane(ratio, counted.done_work, counted.done_estimate)
 
 
 def _work_ahead(job: Job, ahead: Ahead, counted: LaneForecast | None) -> float | None:

@@ -162,7 +162,8 @@ def _predict(session: Session, row: Forecast) -> None:
     drawn = list(session.scalars(forecast.DRAW, asked))
     if not drawn:
         return
-    pending = dict(session.execute(select(Guess.job_id, Guess.kind).where(Guess.model == row.model)).tuples().all())
+    known = session.execute(select(Guess.job_id, Guess.kind).where(Guess.model == row.model))
+    pending: dict[UUID, int] = {guess.job_id: guess.kind for guess in known}
     of_kind = Counter(pending.values())
     fresh = [job for job in drawn if job not in pending]
     for job in session.scalars(select(Job).where(Job.id.in_(fresh), Job.started_at.is_(None))).all():

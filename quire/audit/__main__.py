@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Prove that ledger, jobs, texts and lanes agree, at one moment of the database. Changes "
         "nothing; exit code 1 if something is wrong.",
     )
-    parser.add_argument("--ready-file", type=Path, metavar="PATH", help="look at the `quire up` that wrote this file")
+    parser.add_argument(
+        "--ready-file", type=Path, metavar="PATH", help="look at the `quire up` that wrote this file"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     return parser
 

@@ -1,7 +1,7 @@
 """What must be true of the database at every moment. One entry of the list is one check.
 
-Each is a query for what is wrong; it names what it finds in a column `what`. All are asked of one snapshot, and every
-transaction leaves all of them true, so that a finding under load is a finding.
+Each is a query for what is wrong; it names what it finds in a column `what`. All are asked of one snapshot, and
+every transaction leaves all of them true, so that a finding under load is a finding.
 """
 
 from dataclasses import dataclass
@@ -53,7 +53,8 @@ WRONG_BILL = Check(
     FROM jobs JOIN ledger ON ledger.job_id = jobs.id
     WHERE jobs.finished_at IS NOT NULL AND ledger.settled_at IS NOT NULL
         AND (ledger.completion_tokens IS DISTINCT FROM jobs.completion_tokens
-            OR ledger.prompt_tokens IS DISTINCT FROM CASE WHEN started_at IS NULL THEN 0 ELSE jobs.prompt_tokens END)
+            OR ledger.prompt_tokens IS DISTINCT FROM
+                CASE WHEN started_at IS NULL THEN 0 ELSE jobs.prompt_tokens END)
     """,
 )
 MORE_THAN_RESERVED = Check(
@@ -86,7 +87,8 @@ TEXT_OF_OTHER_LENGTH = Check(
     "text_of_other_length",
     "every job that is over delivered what its text log holds",
     """
-    SELECT 'job ' || jobs.id || ': ' || completion_tokens || ' tokens, its log has ' || coalesce(log.tokens, 0) AS what
+    SELECT 'job ' || jobs.id || ': ' || completion_tokens || ' tokens, its log has ' || coalesce(log.tokens, 0)
+        AS what
     FROM jobs LEFT JOIN (
         SELECT job_id, max("offset" + tokens) AS tokens FROM chunks GROUP BY job_id) AS log ON log.job_id = jobs.id
     WHERE jobs.finished_at IS NOT NULL AND completion_tokens <> coalesce(log.tokens, 0)

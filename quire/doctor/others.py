@@ -1,7 +1,6 @@
 """Checks of Redis, of the key ring, and of the processes that should be there."""
 
 from collections.abc import Iterator
-from typing import Any, cast
 
 from sqlalchemy import select, text
 
@@ -21,7 +20,7 @@ MEASURED = text("SELECT CAST(extract(epoch FROM clock_timestamp() - max(measured
 
 
 def redis(patient: Patient) -> Iterator[Finding]:
-    info = cast("dict[str, Any]", patient.redis.info())
+    info = patient.redis.info()
     name = str(info.get("server_name", "redis"))
     told = f"{name} {info.get('valkey_version') or info.get('redis_version')}"
     if int(str(info.get("redis_version", "0")).split(".", maxsplit=1)[0]) < OLDEST_REDIS:

@@ -26,7 +26,9 @@ ROLES = text("""
     SELECT rolname AS name, rolsuper AS super, rolbypassrls AS bypasses, rolcanlogin AS logs_in FROM pg_roles
     WHERE rolname IN ('quire_api', 'quire_service')
 """)
-LOGIN = text("SELECT rolname AS name, rolsuper OR rolbypassrls AS passes FROM pg_roles WHERE rolname = session_user")
+LOGIN = text(
+    "SELECT rolname AS name, rolsuper OR rolbypassrls AS passes FROM pg_roles WHERE rolname = session_user"
+)
 OPEN_TABLES = text("""
     SELECT relname FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
     WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
@@ -70,7 +72,8 @@ def connections(patient: Patient) -> Iterator[Finding]:
     )
     room = found.most - found.reserved
     told = (
-        f"{needed} needed ({workers} workers, {patient.apis} APIs, {patient.schedulers} schedulers, {SPARE} spare), "
+        f"{needed} needed "
+        f"({workers} workers, {patient.apis} APIs, {patient.schedulers} schedulers, {SPARE} spare), "
         f"{room} given, {found.used} open"
     )
     enough = f"raise max_connections to {needed + found.reserved} or more"

@@ -1,7 +1,7 @@
-"""What a scheduler measures so that a waiting job can be explained: how models are served, and what waits in lanes.
+"""What a scheduler measures so that a waiting job can be explained: how models are served, what waits in lanes.
 
-Nothing else depends on these tables: emptied, they are filled again within seconds. They are apart from `models` and
-`lanes` because those rows are the claims', and a measurement must never wait for a claim or hold one up.
+Nothing else depends on these tables: emptied, they are filled again within seconds. They are apart from `models`
+and `lanes` because those rows are the claims', and a measurement must never wait for a claim or hold one up.
 """
 
 from collections.abc import Sequence
@@ -131,7 +131,8 @@ STALE = text("""
     SELECT lanes.tenant_id, coalesce(jobs, 0) AS jobs
     FROM lanes LEFT JOIN lane_forecasts USING (model, tenant_id)
     WHERE lanes.model = :model AND ready AND (counted_at IS NULL
-        OR counted_at < clock_timestamp() - make_interval(secs => :seconds + jobs / CAST(:jobs_a_second AS float8)))
+        OR counted_at < clock_timestamp()
+            - make_interval(secs => :seconds + jobs / CAST(:jobs_a_second AS float8)))
     ORDER BY counted_at NULLS FIRST LIMIT :most
 """)
 COUNT = text("""

@@ -91,9 +91,7 @@ def view(session: Session, job: Job) -> View:
     statement = (
         select(Lane, Tenant, LaneForecast, Forecast, age, live.scalar_subquery(), func.clock_timestamp())
         .join(Tenant, Tenant.id == Lane.tenant_id)
-        .outerjoin(
-            LaneForecast, (LaneForecast.model == Lane.model) & (LaneForecast.tenant_id == Lane.tenant_id)
-        )
+        .outerjoin(LaneForecast, (LaneForecast.model == Lane.model) & (LaneForecast.tenant_id == Lane.tenant_id))
         .outerjoin(Forecast, Forecast.model == Lane.model)
         .where(Lane.model == job.model, Lane.tenant_id == job.tenant_id)
     )

@@ -50,7 +50,9 @@ def command(groups: Groups, name: str, run: Callable[..., int], text: str) -> ar
 
 def group(groups: Groups, name: str, other: str | None, text: str) -> Groups:
     """Add a group of commands, under its name in singular and plural."""
-    parser = groups.add_parser(name, aliases=[other] if other else [], help=text, description=text, parents=[shared()])
+    parser = groups.add_parser(
+        name, aliases=[other] if other else [], help=text, description=text, parents=[shared()]
+    )
     return parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
 

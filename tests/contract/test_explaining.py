@@ -69,7 +69,9 @@ def test_a_job_that_waits_for_a_slot_is_told_when_it_starts(api: Api, worker: Fa
 def test_the_tag_of_a_job_outlives_its_predicted_start(api: Api, worker: FakeWorker, place: Place) -> None:
     path = f"/v1/jobs/{api.submitted()['id']}"
     measure(place)
-    change(place, "UPDATE forecasts SET done_work = 1, done_seconds = 1, done_square = 1, done_jobs = 1, running = 8")
+    change(
+        place, "UPDATE forecasts SET done_work = 1, done_seconds = 1, done_square = 1, done_jobs = 1, running = 8"
+    )
     before = api.get(path)
 
     change(place, "UPDATE forecasts SET done_seconds = 9")

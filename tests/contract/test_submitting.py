@@ -14,7 +14,6 @@ from quire.store import Entry, Job
 from quire.testing import FakePublisher, Place, data_key
 from tests.contract.client import Api, fields, shown
 
-
 NOWHERE = {"position": None, "more": False, "eta": None}
 
 

@@ -90,7 +90,9 @@ def test_too_few_connections_fail_with_what_would_do(patient: Patient) -> None:
 def test_few_connections_left_are_a_warning(patient: Patient, place: Place) -> None:
     with place.database.service() as session:
         room = session.execute(postgres.CONNECTIONS).one()
-    most = (room.most - room.reserved - API_CONNECTIONS - SCHEDULER_CONNECTIONS - postgres.SPARE) // WORKER_CONNECTIONS
+    most = (
+        room.most - room.reserved - API_CONNECTIONS - SCHEDULER_CONNECTIONS - postgres.SPARE
+    ) // WORKER_CONNECTIONS
 
     assert only(postgres.connections(replace(patient, workers=most))).level is Level.WARN
 

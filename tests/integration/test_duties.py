@@ -13,7 +13,18 @@ from scheduler.loop import Duty, Loop
 from scheduler.main import duties
 from tests.integration import steps
 
-NAMES = ["release", "expire", "reap", "top_up", "forecast", "compact", "partitions", "rewrap", "idempotency", "retention"]
+NAMES = [
+    "release",
+    "expire",
+    "reap",
+    "top_up",
+    "forecast",
+    "compact",
+    "partitions",
+    "rewrap",
+    "idempotency",
+    "retention",
+]
 
 
 @pytest.fixture

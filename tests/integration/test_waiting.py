@@ -118,4 +118,3 @@ def test_a_lane_is_found_by_its_index_alone(place: Place) -> None:
 
     assert "jobs_runnable" in plan
     assert "Filter" not in plan
-

@@ -65,7 +65,9 @@ def test_the_help_lists_all_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
     assert all(f"{code:<4} {meaning}" in shown for code, meaning in MEANINGS.items())
 
 
-@pytest.mark.parametrize("line", ["submit", "jobs", "jobs list", "models list", "tenant create", "key revoke", "admin stuck"])
+@pytest.mark.parametrize(
+    "line", ["submit", "jobs", "jobs list", "models list", "tenant create", "key revoke", "admin stuck"]
+)
 def test_every_command_has_a_help(capsys: pytest.CaptureFixture[str], line: str) -> None:
     with pytest.raises(SystemExit) as left:
         main([*line.split(), "-h"])

@@ -1,4 +1,4 @@
-"""A fair queue in memory, with a clock of its own: jobs run as the claim would start them, and take what they take."""
+"""A fair queue in memory, with a clock of its own: jobs start as the claim has it, and take what they take."""
 
 import heapq
 from collections import deque
@@ -26,19 +26,7 @@ class SimulatedLane:
     outstanding: float = 0.0
     running: int = 0
     queue: deque[Waiting] = field(default_factory=deque)
-    done: Done = Done()
-
-    @property
-    def ratio(self) -> float:
-        return self.done.ratio
-
-    @property
-    def waiting_work(self) -> float:
-        return sum(job.estimate for job in self.queue) * self.ratio
-
-    @property
-    def settled(self) -> float:
-        return eta.settled(self.virtual_time, self.outstanding, self.weight, self.ratio)
+    done: Done = field(default_factory=Done)
 
 
 class FairQueue:
@@ -72,10 +60,19 @@ class FairQueue:
             on_end()
         self.now = until
 
+    def ratio(self, lane: SimulatedLane) -> float:
+        return eta.ratio_of_lane(self.done.ratio, lane.done.work, lane.done.estimate)
+
+    def waiting_work(self, lane: SimulatedLane) -> float:
+        return sum(job.estimate for job in lane.queue) * self.ratio(lane)
+
+    def settled(self, lane: SimulatedLane) -> float:
+        return eta.settled(lane.virtual_time, lane.outstanding, lane.weight, self.ratio(lane))
+
     def service(self) -> Service:
         running = [(job, lane) for _, _, lane, job in self._ends]
         unfinished = sum(
-            max(0.0, job.estimate * lane.ratio - self.speed * (self.now - (job.started or 0.0)))
+            max(0.0, job.estimate * self.ratio(lane) - self.speed * (self.now - (job.started or 0.0)))
             for job, lane in running
         )
         return Service(
@@ -92,10 +89,10 @@ class FairQueue:
     def curve(self) -> Curve:
         return eta.curve([
             Backlog(
-                lane.settled,
+                self.settled(lane),
                 lane.weight,
-                lane.waiting_work,
-                lane.waiting_work / len(lane.queue),
+                self.waiting_work(lane),
+                self.waiting_work(lane) / len(lane.queue),
                 lane.cap / self.slots if lane.cap else None,
             )
             for lane in self.lanes
@@ -104,19 +101,21 @@ class FairQueue:
 
     def spot(self, lane: SimulatedLane, place: int) -> Spot:
         """Where the job at a place of a lane's queue, from 0, stands."""
-        ahead = sum(job.estimate for job in list(lane.queue)[:place]) * lane.ratio
+        ahead = sum(job.estimate for job in list(lane.queue)[:place]) * self.ratio(lane)
         return Spot(
-            tag=lane.settled + ahead / lane.weight,
+            tag=self.settled(lane) + ahead / lane.weight,
             ahead=ahead,
-            job=lane.waiting_work / len(lane.queue),
-            counted=lane.waiting_work,
+            job=self.waiting_work(lane) / len(lane.queue),
+            counted=self.waiting_work(lane),
             cap=lane.cap,
             running=lane.running,
         )
 
     def _claim(self) -> None:
         while len(self._ends) < self.slots:
-            open_lanes = [each for each in self.lanes if each.queue and (each.cap is None or each.running < each.cap)]
+            open_lanes = [
+                each for each in self.lanes if each.queue and (each.cap is None or each.running < each.cap)
+            ]
             if not open_lanes:
                 return
             lane = min(open_lanes, key=lambda each: each.virtual_time)
