@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rounds", type=int, default=3, help="of each drill (%(default)s)")
     add("--model", help="a checkpoint; default: a tiny one of random weights, made for the run")
     add("--short", action="store_true", help="short leases and outages, and no drills")
-    add("--slow", action="store_true", help="all jobs take seconds, so that faults find them at work")
+    add("--slow", type=float, default=0.01, help="share of jobs that last seconds (%(default)s)")
     add("--only", nargs="+", default=[], choices=[fault.name for fault in FAULTS], help="these faults alone")
     add("--broken", choices=sorted(BREAKAGES), help="take a promise out, and see whether that is noticed")
     add("--keep", type=Path, metavar="DIR", help="a new folder, where data and logs stay")

@@ -25,10 +25,10 @@ class Intent:
         return {"key": self.key, "work": str(self.work), "intent": self.kind}
 
 
-def intents(seed: int, client: str, jobs: int, *, slow: bool = False) -> list[Intent]:
-    """Return what one client does, in its order. One job in a hundred is slow: faults find it at work."""
+def intents(seed: int, client: str, jobs: int, *, slow: float = 0.01) -> list[Intent]:
+    """Return what one client does, in its order. `slow`: the share of jobs that last seconds, to be found at work."""
     choice = random.Random(f"{seed}/{client}")
-    return [_intent(choice, f"{client}-{number}", 1.0 if slow else 0.01) for number in range(jobs)]
+    return [_intent(choice, f"{client}-{number}", slow) for number in range(jobs)]
 
 
 def _intent(choice: random.Random, key: str, slow: float) -> Intent:

@@ -74,9 +74,7 @@ def _pieces(engine: Engine, work: Work) -> list[Text]:
         Parameters(**fields), seed=work.seed, prompt=tuple(engine.tokenizer.encode(work.prompt)), written=[]
     )
     entries: list[Entry] = []
-    futures = {
-        draw: engine.submit(request, partial(_keep, entries, draw)) for draw, request in plan.items()
-    }
+    futures = {draw: engine.submit(request, partial(_keep, entries, draw)) for draw, request in plan.items()}
     ends = {draw: future.result(timeout=300).reason for draw, future in futures.items()}
     return [Text(piece.text, ends[piece.index], len(piece.ids)) for piece in fold(entries)]
 

@@ -13,8 +13,8 @@ CHUNK = 64 * 1024
 class Proxy:
     """Passes bytes between a port of its own and the server's, on a thread of its own."""
 
-    def __init__(self, target: int) -> None:
-        self._target = target
+    def __init__(self, target: int = 0) -> None:
+        self.target = target  # the server's port; may be set later, if nobody connects before
         self._refusing = False
         self._open: set[StreamWriter] = set()
         self._loop: AbstractEventLoop | None = None
@@ -66,7 +66,7 @@ class Proxy:
             writer.transport.abort()
             return
         try:
-            far_reader, far_writer = await asyncio.open_connection(HOST, self._target)
+            far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
         except OSError:
             writer.transport.abort()
             return

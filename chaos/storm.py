@@ -31,7 +31,7 @@ class Storm:
     rate: float
     outage: float = 5.0
     only: Sequence[str] = ()
-    slow: bool = False  # all jobs take seconds
+    slow: float = 0.01  # share of jobs that last seconds
     calm: float = 1.0  # part of the time that faults are left before the next one
 
     def faults(self) -> list[Fault]:

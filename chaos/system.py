@@ -67,6 +67,8 @@ class System:
         self.folder = folder
         self._servers: list[Server] = []
         stack.callback(self._let_go_of_servers)  # after all processes have ended, the servers' among them
+        self.postgres_proxy = stack.enter_context(Proxy())
+        self.valkey_proxy = stack.enter_context(Proxy())
         self.processes = stack.enter_context(Processes(folder / "logs"))
         self.counters = folder / "counters"
         self.counters.mkdir()
@@ -84,8 +86,7 @@ class System:
             self._servers.append(server)
             server.start()
         self.database_url, self.redis_url = postgres.url, valkey.url
-        self.postgres_proxy = self._stack.enter_context(Proxy(_port(self.database_url)))
-        self.valkey_proxy = self._stack.enter_context(Proxy(_port(self.redis_url)))
+        self.postgres_proxy.target, self.valkey_proxy.target = _port(postgres.url), _port(valkey.url)
         listener = self._stack.enter_context(socket.create_server((HOST, 0), backlog=1024))
         self.port = int(listener.getsockname()[1])
         self.url = f"http://{HOST}:{self.port}"
@@ -146,18 +147,18 @@ class System:
         """As `quire up` does when it sees a worker exit."""
         if name in WORKERS and self.expires:
             with psycopg.connect(self.database_url, connect_timeout=2) as connection:
-                connection.execute(
-                    "DELETE FROM workers WHERE host = %s AND pid = %s", [socket.gethostname(), pid]
-                )
+                connection.execute("DELETE FROM workers WHERE host = %s AND pid = %s", [socket.gethostname(), pid])
 
     # ---- looking ---------------------------------------------------------------------------------------------
 
     def ask(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """Run one statement; nothing, while Postgres is away."""
-        with suppress(psycopg.OperationalError):
-            with psycopg.connect(self.database_url, connect_timeout=2, autocommit=True) as connection:
-                cursor = connection.execute(statement.encode(), values or None)
-                return cursor.fetchall() if cursor.description else []
+        with (
+            suppress(psycopg.OperationalError),
+            psycopg.connect(self.database_url, connect_timeout=2, autocommit=True) as connection,
+        ):
+            cursor = connection.execute(statement.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
         return []
 
     def alive(self) -> set[str]:
@@ -190,6 +191,7 @@ class System:
 
     def until(self, condition: Callable[[], object], seconds: float, what: str) -> float:
         """Look after the processes until a condition holds, which is looked at some times a second."""
+
         def seldom() -> object:
             self.processes.pause(0.05)
             return condition()

@@ -71,7 +71,7 @@ def test_many_intents_hold_something_of_every_kind() -> None:
 
 
 def test_where_all_are_slow_none_is_not() -> None:
-    assert {works.ALL[intent.work].prompt for intent in intents(1, "client", 50, slow=True)} == {works.SLOW}
+    assert {works.ALL[intent.work].prompt for intent in intents(1, "client", 50, slow=1.0)} == {works.SLOW}
 
 
 def test_a_job_has_about_32_tokens() -> None:
