@@ -13,6 +13,7 @@ from api.routes import docs, health, jobs, models, tenants
 from api.services import Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
+from api.throttle import Failures
 from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
 from quire.crypto import KeyRing
@@ -49,7 +50,12 @@ def create_app(
     metrics = Metrics(database, waiting)
     services = Services(
         database=database,
-        authenticator=Authenticator(database, settings.admin_token),
+        authenticator=Authenticator(
+            database,
+            settings.admin_token,
+            failures=Failures(settings.bad_keys_per_minute),
+            proxies=settings.proxies,
+        ),
         bodies=BodyReader(settings.max_body_bytes),
         submissions=Submissions(
             database=database,

@@ -38,6 +38,9 @@ class JobRequest(Parameters):
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default={}, max_length=16, description="Yours; not encrypted."
     )
+    retention_hours: int | None = Field(
+        default=None, ge=1, le=87_600, description="Deleted so long after its end; default: as the tenant's jobs are."
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -78,6 +81,9 @@ class TenantRequest(Request):
         default=None, ge=1, le=MAX_INT, description="Jobs at once, of each model; default: no limit."
     )
     max_queued: int = Field(default=100_000, ge=1, le=10_000_000, description="Jobs waiting at once.")
+    retention_days: int | None = Field(
+        default=None, ge=1, le=36_500, description="Finished jobs are kept so long; default: the server's setting."
+    )
 
 
 class KeyRequest(Request):

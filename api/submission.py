@@ -151,4 +151,5 @@ def _submission(
         deadline=wanted.deadline,
         priority=wanted.priority,
         metadata=wanted.metadata,
+        retention_hours=wanted.retention_hours,
     )

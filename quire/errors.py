@@ -9,6 +9,7 @@ QuireError
 │   └── PromptTooLong          400
 ├── Unauthenticated            401
 ├── Forbidden                  403
+│   └── TenantSuspended        403
 ├── NotFound                   404
 ├── Conflict                   409
 │   └── IdempotencyKeyInUse    409
@@ -17,8 +18,11 @@ QuireError
 ├── UnsupportedMediaType       415
 ├── IdempotencyKeyReused       422
 ├── QuotaExceeded              429
+├── TooManyFailures            429
 ├── Unavailable                503
-│   └── ModelNotReady          503
+│   ├── ModelNotReady          503
+│   ├── StorageFull            503
+│   └── ReadOnly               503
 └── ConfigurationError         raised at start, never over HTTP
     └── UndecryptableError     a key is missing from the ring, or the data was changed
 """
@@ -41,7 +45,7 @@ class QuireError(Exception):
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     code: ClassVar[str] = "internal_error"
-    retry_after: ClassVar[int | None] = None  # seconds; also tells clients whether a retry can help
+    retry_after: int | None = None  # seconds; also tells clients whether a retry can help
 
     def __init__(self, detail: str | None = None, *, fields: tuple[FieldProblem, ...] = ()) -> None:
         self.detail = detail or (type(self).__doc__ or "").split("\n", maxsplit=1)[0]
@@ -104,6 +108,12 @@ class Forbidden(QuireError):
     code = "forbidden"
 
 
+class TenantSuspended(Forbidden):
+    """The tenant is suspended: its keys are refused until its operator lets it go on."""
+
+    code = "tenant_suspended"
+
+
 class NotFound(QuireError):
     """No such thing, or not yours."""
 
@@ -161,6 +171,17 @@ class QuotaExceeded(QuireError):
     retry_after = 30
 
 
+class TooManyFailures(QuireError):
+    """Too many attempts with bad keys came from this address, or with the prefix of this key."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_failures"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__()
+        self.retry_after = retry_after  # seconds
+
+
 class Unavailable(QuireError):
     """The service cannot answer right now; a retry will help."""
 
@@ -173,6 +194,20 @@ class ModelNotReady(Unavailable):
     """The model is configured, but no worker has loaded it yet."""
 
     code = "model_not_ready"
+
+
+class StorageFull(Unavailable):
+    """The database has no room left. Nothing was stored of this request."""
+
+    code = "storage_full"
+    retry_after = 30
+
+
+class ReadOnly(Unavailable):
+    """The database takes no writes right now. Nothing was stored of this request."""
+
+    code = "read_only"
+    retry_after = 10
 
 
 class ConfigurationError(QuireError):

@@ -34,12 +34,42 @@ class Tenant:
     weight: float = 1.0
     max_running: int | None = None  # None: no limit
     max_queued: int | None = None
+    retention_days: int | None = None  # of finished jobs; None: the server's setting
     created_at: datetime | None = None
+    suspended_at: datetime | None = None
+    deleted_at: datetime | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def parse(cls, data: Json) -> Self:
-        return cls(**known(cls, data) | {"created_at": time(data.get("created_at")), "raw": data})
+        times = {name: time(data.get(name)) for name in ("created_at", "suspended_at", "deleted_at")}
+        return cls(**known(cls, data) | times | {"raw": data})
+
+    @property
+    def state(self) -> str:
+        """`active`, `suspended` or `deleted`."""
+        return "deleted" if self.deleted_at else "suspended" if self.suspended_at else "active"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is kept of a deleted tenant."""
+
+    tenant_id: str
+    name: str = ""
+    request_id: str = ""
+    key_fingerprint: str | None = None
+    keys: int = 0
+    jobs: int = 0  # removed so far
+    chunks: int = 0
+    created_at: datetime | None = None  # when the data key was destroyed
+    completed_at: datetime | None = None  # when the last row was removed
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        times = {name: time(data.get(name)) for name in ("created_at", "completed_at")}
+        return cls(**known(cls, data) | times | {"raw": data})
 
 
 @dataclass(frozen=True)

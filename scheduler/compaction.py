@@ -25,7 +25,7 @@ def compact(database: Database, ring: KeyRing) -> int:
         statement = (
             select(Job, Tenant)
             .join(Tenant, Tenant.id == Job.tenant_id)
-            .where(Job.finished_at.is_not(None), Job.compact.is_(False))
+            .where(Job.finished_at.is_not(None), Job.compact.is_(False), Tenant.deleted_at.is_(None))
             .order_by(Job.id)
             .limit(BATCH)
             .with_for_update(of=Job, key_share=True, skip_locked=True)

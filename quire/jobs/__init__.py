@@ -9,7 +9,7 @@ claimed. A terminal state never changes.
 Who knocks: the API (`submitting`), a worker (`working`), a scheduler (`keeping`). Their steps end in `steps`.
 """
 
-from quire.jobs.keeping import expire_overdue, release_due, requeue_orphans
+from quire.jobs.keeping import cancel_live, expire_overdue, put_back_suspended, release_due, requeue_orphans
 from quire.jobs.submitting import Once, Submission, cancel, delete, made_before, submit
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
 
@@ -20,11 +20,13 @@ __all__ = [
     "Report",
     "Submission",
     "cancel",
+    "cancel_live",
     "claim",
     "commit",
     "delete",
     "expire_overdue",
     "made_before",
+    "put_back_suspended",
     "put_back_unknown",
     "release_due",
     "requeue_orphans",

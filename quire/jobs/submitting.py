@@ -35,6 +35,7 @@ class Submission:
     deadline: datetime | None = None
     priority: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
+    retention_hours: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def submit(session: Session, new: Submission, *, once: Once | None, max_queued: 
         estimate=new.estimate,
         not_before=new.not_before,
         deadline=new.deadline,
+        retention_hours=new.retention_hours,
     )
     session.add(job)
     session.add(Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, reserved=job.estimate))

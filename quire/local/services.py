@@ -27,7 +27,7 @@ def api(settings: Settings, environment: Environment, listener: int) -> Child:
         "gunicorn",
         "api.wsgi:app",
         f"--bind=fd://{listener}",
-        "--worker-class=gthread",
+        "--worker-class=api.server.Worker",
         "--workers=1",
         f"--threads={settings.max_waiters + SPARE_THREADS}",
         f"--graceful-timeout={API_GRACE}",

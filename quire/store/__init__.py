@@ -7,7 +7,8 @@ from quire.store.job import Job
 from quire.store.lane import Lane
 from quire.store.ledger import Entry
 from quire.store.model import Model
+from quire.store.receipt import Receipt
 from quire.store.tenant import ApiKey, Tenant
 from quire.store.worker import Worker
 
-__all__ = ["ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Tenant", "Worker"]
+__all__ = ["ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Receipt", "Tenant", "Worker"]

@@ -17,7 +17,11 @@ QUEUED = text("""
     SELECT count(*) FROM (
         SELECT FROM jobs WHERE tenant_id = :tenant AND state = 'queued' LIMIT :limit) AS queued
 """)
-RUNNABLE = text("SELECT model, count(*) AS jobs FROM jobs WHERE state = 'queued' AND hold = 0 GROUP BY model")
+# A suspended tenant's jobs are claimed by nobody: tokens for them would wake slots again and again.
+RUNNABLE = text("""
+    SELECT model, count(*) AS jobs FROM jobs WHERE state = 'queued' AND hold = 0
+        AND tenant_id NOT IN (SELECT id FROM tenants WHERE suspended_at IS NOT NULL) GROUP BY model
+""")
 RUNNING = text("""
     SELECT workers.model, greatest(sum(workers.slots - busy.jobs), 0)
     FROM workers CROSS JOIN LATERAL (

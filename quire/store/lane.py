@@ -55,6 +55,14 @@ WAKE = text("""
     FROM asleep JOIN models ON models.name = asleep.model
     WHERE lanes.model = asleep.model AND lanes.tenant_id = asleep.tenant_id
 """)
+# As a lane that wakes: the time in which its tenant was suspended is not banked.
+CATCH_UP = text("""
+    WITH behind AS MATERIALIZED (
+        SELECT model, tenant_id FROM lanes WHERE tenant_id = :tenant ORDER BY model, tenant_id FOR NO KEY UPDATE)
+    UPDATE lanes SET virtual_time = greatest(virtual_time, virtual_now)
+    FROM behind JOIN models ON models.name = behind.model
+    WHERE lanes.model = behind.model AND lanes.tenant_id = behind.tenant_id
+""")
 LOCK = text("""
     SELECT 1 FROM lanes WHERE (model, tenant_id) IN
         (SELECT * FROM unnest(CAST(:models AS text[]), CAST(:tenants AS uuid[])))
@@ -106,6 +114,11 @@ def wake(session: Session, lanes: Iterable[LaneKey]) -> None:
         session.execute(WAKE, keys)
 
 
+def catch_up(session: Session, tenant_id: UUID) -> None:
+    """Have the lanes of a tenant that was not served for a while start where the others stand."""
+    session.execute(CATCH_UP, {"tenant": tenant_id})
+
+
 def adjust(session: Session, changes: Iterable[tuple[LaneKey, Change]]) -> None:
     """Add to the counters of several lanes, locked in key order so that two transactions never cross."""
     total: dict[LaneKey, Change] = {}
@@ -144,6 +157,7 @@ PICK = text("""
             least(coalesce(max_running, 2147483647) - running, :k) AS room
         FROM lanes JOIN tenants ON tenants.id = lanes.tenant_id
         WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647)
+            AND suspended_at IS NULL
             AND lanes.tenant_id <> ALL (CAST(:seen AS uuid[]))
         ORDER BY virtual_time LIMIT greatest(:k, 16)),
     offers AS MATERIALIZED (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from quire_client.connection import Connection, read
 from quire_client.fields import plain
-from quire_client.values import Page, Tenant
+from quire_client.values import Page, Receipt, Tenant
 
 
 class Tenants:
@@ -18,6 +18,7 @@ class Tenants:
         weight: float | None = None,
         max_running: int | None = None,
         max_queued: int | None = None,
+        retention_days: int | None = None,
     ) -> Tenant:
         """Make a tenant. Not repeated after a lost answer: the name tells whether it exists.
 
@@ -29,13 +30,45 @@ class Tenants:
             "POST",
             "tenants",
             operator=True,
-            body=plain({"name": name, "weight": weight, "max_running": max_running, "max_queued": max_queued}),
+            body=plain({
+                "name": name,
+                "weight": weight,
+                "max_running": max_running,
+                "max_queued": max_queued,
+                "retention_days": retention_days,
+            }),
             repeatable=False,
         )
         return read(response, Tenant.parse)
 
     def get(self, tenant_id: str) -> Tenant:
         return read(self._connection.send("GET", "tenants", tenant_id, operator=True), Tenant.parse)
+
+    def suspend(self, tenant_id: str) -> Tenant:
+        """Refuse the tenant's keys and run nothing of it until `resume`; nothing is lost."""
+        return read(self._connection.send("POST", "tenants", tenant_id, "suspend", operator=True), Tenant.parse)
+
+    def resume(self, tenant_id: str) -> Tenant:
+        """Let a suspended tenant go on.
+
+        Raises:
+            ConflictError: it is deleted.
+
+        """
+        return read(self._connection.send("POST", "tenants", tenant_id, "resume", operator=True), Tenant.parse)
+
+    def delete(self, tenant_id: str) -> Receipt:
+        """Destroy a suspended tenant's data key; its rows are removed soon after.
+
+        Raises:
+            ConflictError: it is not suspended.
+
+        """
+        return read(self._connection.send("DELETE", "tenants", tenant_id, operator=True), Receipt.parse)
+
+    def receipt(self, tenant_id: str) -> Receipt:
+        """Return what is kept of a deleted tenant."""
+        return read(self._connection.send("GET", "tenants", tenant_id, "receipt", operator=True), Receipt.parse)
 
     def list(self, *, name: str | None = None, limit: int | None = None) -> Iterator[Tenant]:
         """Yield every tenant, or the one of a name, fetching pages of `limit` as they are needed."""
