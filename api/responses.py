@@ -102,7 +102,9 @@ class JobInList(Response):
     model: str
     priority: int
     metadata: dict[str, str]
-    retention_hours: int | None = Field(description="Deleted so long after its end; null: as the tenant's jobs are.")
+    retention_hours: int | None = Field(
+        description="Deleted so long after its end; null: as the tenant's jobs are."
+    )
     parameters: JobParameters
     queue: Queue
     progress: Progress

@@ -39,7 +39,10 @@ class JobRequest(Parameters):
         default={}, max_length=16, description="Yours; not encrypted."
     )
     retention_hours: int | None = Field(
-        default=None, ge=1, le=87_600, description="Deleted so long after its end; default: as the tenant's jobs are."
+        default=None,
+        ge=1,
+        le=87_600,
+        description="Deleted so long after its end; default: as the tenant's jobs are.",
     )
 
     @model_validator(mode="after")

@@ -39,9 +39,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("tenants_deleted_is_suspended_check"), "tenants", "deleted_at IS NULL OR suspended_at IS NOT NULL"
     )
-    op.create_index(
-        "tenants_suspended", "tenants", ["id"], postgresql_where=sa.text("suspended_at IS NOT NULL")
-    )
+    op.create_index("tenants_suspended", "tenants", ["id"], postgresql_where=sa.text("suspended_at IS NOT NULL"))
     op.create_table(
         "tenant_receipts",
         sa.Column("tenant_id", sa.UUID(), nullable=False),

@@ -11,4 +11,16 @@ from quire.store.receipt import Receipt
 from quire.store.tenant import ApiKey, Tenant
 from quire.store.worker import Worker
 
-__all__ = ["ApiKey", "Base", "Chunk", "Entry", "IdempotencyKey", "Job", "Lane", "Model", "Receipt", "Tenant", "Worker"]
+__all__ = [
+    "ApiKey",
+    "Base",
+    "Chunk",
+    "Entry",
+    "IdempotencyKey",
+    "Job",
+    "Lane",
+    "Model",
+    "Receipt",
+    "Tenant",
+    "Worker",
+]

@@ -10,9 +10,7 @@ from quire.store.base import Base, Big, Created, Identifier
 
 class Receipt(Base):
     __tablename__ = "tenant_receipts"
-    __table_args__ = (
-        Index("tenant_receipts_open", "created_at", postgresql_where=text("completed_at IS NULL")),
-    )
+    __table_args__ = (Index("tenant_receipts_open", "created_at", postgresql_where=text("completed_at IS NULL")),)
 
     tenant_id: Mapped[Identifier]  # no foreign key: the tenant's row goes
     name: Mapped[str]

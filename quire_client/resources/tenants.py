@@ -30,13 +30,15 @@ class Tenants:
             "POST",
             "tenants",
             operator=True,
-            body=plain({
-                "name": name,
-                "weight": weight,
-                "max_running": max_running,
-                "max_queued": max_queued,
-                "retention_days": retention_days,
-            }),
+            body=plain(
+                {
+                    "name": name,
+                    "weight": weight,
+                    "max_running": max_running,
+                    "max_queued": max_queued,
+                    "retention_days": retention_days,
+                }
+            ),
             repeatable=False,
         )
         return read(response, Tenant.parse)

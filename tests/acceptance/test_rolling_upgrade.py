@@ -37,14 +37,16 @@ def previous(tmp_path: Path) -> Path:
 @pytest.fixture
 def variables(postgres_url: str, redis_url: str) -> dict[str, str]:
     return environment(
-        postgres_url, redis_url, QUIRE_MASTER_KEYS=testing.MASTER_KEYS, QUIRE_ADMIN_TOKEN=TOKEN, QUIRE_LOG_LEVEL="INFO"
+        postgres_url,
+        redis_url,
+        QUIRE_MASTER_KEYS=testing.MASTER_KEYS,
+        QUIRE_ADMIN_TOKEN=TOKEN,
+        QUIRE_LOG_LEVEL="INFO",
     )
 
 
 @pytest.fixture
-def versions(
-    previous: Path, variables: dict[str, str], tmp_path: Path
-) -> Iterator[tuple[Services, Services]]:
+def versions(previous: Path, variables: dict[str, str], tmp_path: Path) -> Iterator[tuple[Services, Services]]:
     with (
         services(variables, tmp_path, name="old", checkout=previous, worker_class="gthread") as old,
         services(variables, tmp_path, name="new") as new,

@@ -33,7 +33,9 @@ def look(app: Flask) -> Look:
     """Sends one request with a credential from an address."""
 
     def look(token: str, address: str = "192.0.2.1", path: str = "/v1/jobs", **headers: str) -> TestResponse:
-        sent = {"Authorization": f"Bearer {token}"} | {name.replace("_", "-"): text for name, text in headers.items()}
+        sent = {"Authorization": f"Bearer {token}"} | {
+            name.replace("_", "-"): text for name, text in headers.items()
+        }
         return app.test_client().get(path, headers=sent, environ_base={"REMOTE_ADDR": address})
 
     return look

@@ -13,7 +13,10 @@ from tests.contract.client import ADMIN_TOKEN, add_key
 
 METHODS = ("get", "post", "put", "patch", "delete")
 OPERATIONS = [
-    (method, path, item[method]) for path, item in document()["paths"].items() for method in METHODS if method in item
+    (method, path, item[method])
+    for path, item in document()["paths"].items()
+    for method in METHODS
+    if method in item
 ]
 READ, WRITE = "jobs:read", "jobs:write"
 CREDENTIALS = ("none", "unknown", "revoked", "read", "write", "both", "suspended", "operator")
@@ -35,16 +38,18 @@ def keys(shared: Any) -> Keys:
         session.execute(
             text("UPDATE api_keys SET revoked_at = now() WHERE prefix = :prefix"), {"prefix": revoked[:15]}
         )
-    return Keys({
-        "none": "",
-        "unknown": "qk_" + "z" * 12 + "_" + "z" * 43,
-        "revoked": revoked,
-        "read": add_key(database, tenant, READ),
-        "write": add_key(database, tenant, WRITE),
-        "both": add_key(database, tenant, READ, WRITE),
-        "suspended": add_key(database, idle),
-        "operator": ADMIN_TOKEN,
-    })
+    return Keys(
+        {
+            "none": "",
+            "unknown": "qk_" + "z" * 12 + "_" + "z" * 43,
+            "revoked": revoked,
+            "read": add_key(database, tenant, READ),
+            "write": add_key(database, tenant, WRITE),
+            "both": add_key(database, tenant, READ, WRITE),
+            "suspended": add_key(database, idle),
+            "operator": ADMIN_TOKEN,
+        }
+    )
 
 
 def needed(operation: dict[str, Any]) -> str:

@@ -58,10 +58,12 @@ def working(url: str, redis_url: str, engine: WholeEngine) -> Iterator[None]:
 def no_room_for(database: Database, table: str) -> Iterator[None]:
     """Every write to a table is refused as Postgres refuses it when the disk is full."""
     with database.engine.begin() as connection:
-        connection.execute(text("""
+        connection.execute(
+            text("""
             CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END $$
-        """))
+        """)
+        )
         connection.execute(
             text(f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} EXECUTE FUNCTION refuse()")
         )

@@ -126,9 +126,11 @@ def test_a_sweep_reads_an_index_and_not_the_table(
 
     steps.in_bulk(place, 2000)
     with place.database.service() as session:
-        session.execute(text("""
+        session.execute(
+            text("""
             UPDATE jobs SET state = 'succeeded', finished_at = clock_timestamp(), retention_hours = 100
-        """))
+        """)
+        )
     with place.database.service() as session:
         session.execute(text("RESET ROLE"))
         session.execute(text("ANALYZE jobs"))
@@ -137,5 +139,3 @@ def test_a_sweep_reads_an_index_and_not_the_table(
 
     assert index in plan
     assert "Seq Scan on jobs" not in plan
-
-

@@ -15,7 +15,9 @@ def verdict() -> Callable[[str, str], tuple[int, str]]:
 
 
 def report(*findings: dict) -> str:
-    return json.dumps({"dependencies": [{"name": "flask", "version": "1.0", "vulns": list(findings)}], "fixes": []})
+    return json.dumps(
+        {"dependencies": [{"name": "flask", "version": "1.0", "vulns": list(findings)}], "fixes": []}
+    )
 
 
 def test_a_known_vulnerability_fails_the_check(verdict: Callable) -> None:

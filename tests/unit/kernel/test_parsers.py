@@ -31,7 +31,10 @@ def test_any_text_is_a_ring_or_refused_without_telling_it(text: str) -> None:
     assert all(len(key.secret) == KEY_BYTES for key in ring._masters.values())
 
 
-@given(st.text(max_size=80) | st.lists(st.builds("{}={}".format, st.text(max_size=6), st.text(max_size=6))).map(",".join))
+@given(
+    st.text(max_size=80)
+    | st.lists(st.builds("{}={}".format, st.text(max_size=6), st.text(max_size=6))).map(",".join)
+)
 def test_any_list_of_models_is_read_or_refused(text: str) -> None:
     try:
         models = ModelSettings(models=text).models  # type: ignore[arg-type]
