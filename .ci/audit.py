@@ -13,6 +13,7 @@ from pathlib import Path
 CONSTRAINTS = Path(__file__).parent.parent / "constraints.txt"
 COMMAND = [
     sys.executable, "-m", "pip_audit", "--requirement", str(CONSTRAINTS), "--no-deps", "--disable-pip",
+    "--vulnerability-service", "osv",
     "--format", "json", "--progress-spinner", "off", "--timeout", "10",
 ]  # fmt: skip
 UNREACHABLE = re.compile(
@@ -29,15 +30,20 @@ def verdict(output: str, errors: str) -> tuple[int, str]:
         if UNREACHABLE.search(errors):
             return 0, "The vulnerability service is not reachable: not audited."
         return 1, f"The audit failed:\n{errors}"
-    found = [
-        f"  {each['name']} {each['version']}: {finding['id']}, fixed in {', '.join(finding['fix_versions']) or 'none'}"
-        for each in dependencies
-        for finding in each.get("vulns", ())
-    ]
+    audited = [each for each in dependencies if "skip_reason" not in each]
     skipped = [f"  {each['name']}: {each['skip_reason']}" for each in dependencies if "skip_reason" in each]
+    found = [
+        f"  {each['name']} {each['version']}: {finding['id']}, fixed in {finding['fix_versions'] or 'no version'}"
+        for each in audited
+        for finding in each["vulns"]
+    ]
     if found:
         return 1, "\n".join(["Known vulnerabilities:", *found])
-    return 0, "\n".join([f"No known vulnerability in {len(dependencies)} dependencies.", *skipped])
+    if not audited:
+        return 0, "The vulnerability service knows none of the dependencies: not audited."
+    return 0, "\n".join(
+        [f"No known vulnerability in {len(audited)} of {len(dependencies)} dependencies.", *skipped]
+    )
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ class Authenticator:
         log.warning(
             "too many bad keys", extra={"action": "too_many_failures", "address": address, "prefix": prefix}
         )
-        return TooManyFailures(wait)
+        return TooManyFailures.until(wait)
 
 
 def _bearer(request: Request) -> str:

@@ -89,7 +89,7 @@ OPERATIONS = (
         {200: Answer(responses.Tenant)}, "operator", errors=(404, 409),
     ),
     Operation(
-        "DELETE", "/v1/tenants/{tenant_id}", "Tenants", "Delete a suspended tenant: its data key is destroyed at once",
+        "DELETE", "/v1/tenants/{tenant_id}", "Tenants", "Delete a suspended tenant, its data key at once",
         {200: Answer(responses.Receipt)}, "operator", errors=(404, 409),
     ),
     Operation(

@@ -27,7 +27,7 @@ class _Window:
 
 
 class Failures:
-    """Failures by name, in windows of a minute that begin with the first one. Counted by each process for itself."""
+    """Failures by name, in windows of a minute that begin with the first one. Each process counts for itself."""
 
     def __init__(self, limit: int, *, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit

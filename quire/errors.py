@@ -176,10 +176,14 @@ class TooManyFailures(QuireError):
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     code = "too_many_failures"
+    retry_after = 60
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__()
-        self.retry_after = retry_after  # seconds
+    @classmethod
+    def until(cls, seconds: int) -> "TooManyFailures":
+        """Return it with the seconds that are left of this minute."""
+        error = cls()
+        error.retry_after = seconds
+        return error
 
 
 class Unavailable(QuireError):

@@ -27,7 +27,8 @@ PAST_TENANTS_RETENTION = text("""
 """)
 OF_TENANT = text("SELECT id FROM jobs WHERE tenant_id = :tenant ORDER BY id LIMIT :limit FOR UPDATE")
 DELETE_CHUNKS = text("""
-    WITH gone AS (DELETE FROM chunks WHERE job_id = ANY (CAST(:jobs AS uuid[])) RETURNING 1) SELECT count(*) FROM gone
+    WITH gone AS (DELETE FROM chunks WHERE job_id = ANY (CAST(:jobs AS uuid[])) RETURNING 1)
+    SELECT count(*) FROM gone
 """)
 DELETE_JOBS = text("DELETE FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))")
 DELETE_IDEMPOTENCY_KEYS = text("""

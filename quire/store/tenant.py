@@ -72,7 +72,8 @@ def locked(session: Session, tenant_id: UUID) -> Tenant | None:
 
 
 REVOKE_ALL = text("""
-    UPDATE api_keys SET revoked_at = clock_timestamp() WHERE tenant_id = :tenant AND revoked_at IS NULL RETURNING id
+    UPDATE api_keys SET revoked_at = clock_timestamp() WHERE tenant_id = :tenant AND revoked_at IS NULL
+    RETURNING id
 """)
 
 

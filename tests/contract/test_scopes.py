@@ -1,4 +1,4 @@
-"""Every route with every credential there is, from the OpenAPI document: who gets in, and with which answer not."""
+"""Every route of the OpenAPI document with every credential there is: who gets in, and who is told what."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,10 +1,14 @@
 """A Postgres that has no room, or takes no writes: refused with a clear problem, and nothing half-written."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from quire import jobs
 from quire.database import Database
+from quire.store import Job
 from quire.testing import Place
 from tests.contract.client import Api, problem
 
@@ -69,7 +73,7 @@ def test_a_database_that_takes_no_writes_says_so_and_can_be_read(
     job = api.submitted()
     submit = jobs.submit
 
-    def on_a_standby(session, *arguments, **options):
+    def on_a_standby(session: Session, *arguments: Any, **options: Any) -> Job:
         session.execute(text("SET TRANSACTION READ ONLY"))
         return submit(session, *arguments, **options)
 

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-
 from quire.jobs import Claimed
 from quire.store import Job, Tenant
 from quire.store.job import State

@@ -1,4 +1,4 @@
-"""Rotating the master key while everything works: two APIs, two workers and two schedulers, restarted in any order.
+"""Rotating the master key at work: two APIs, two workers and two schedulers, restarted in any order.
 
 Step 1, every process learns to open with the new key (`old,new`). Step 2, every process wraps with it (`new,old`).
 Step 3, once nothing is left on the old key, it goes (`new`).
@@ -84,7 +84,8 @@ class System:
         """What goes on all the time: each API makes a tenant, and takes jobs of it and of the first one; schedulers look."""
         for app in self.apis.values():
             self.new_tenant(app)
-            self._submitted += [(key, Api(app, key).submitted()["id"]) for key in (self._keys[0], self._keys[-1])]
+            for key in (self._keys[0], self._keys[-1]):
+                self._submitted.append((key, Api(app, key).submitted()["id"]))
         for ring in self._schedulers.values():
             housekeeping.rewrap_data_keys(self.database, ring)
 

@@ -78,7 +78,8 @@ def leaks(place: Place, stranger: Tenant) -> set[str]:
             "seen": f"SELECT count(*) FROM {table} WHERE {owner} <> :me",
             "changed": f"WITH x AS (UPDATE {table} SET {owner} = {owner} RETURNING {owner}) "
             f"SELECT count(*) FROM x WHERE {owner} <> :me",
-            "deleted": f"WITH x AS (DELETE FROM {table} RETURNING {owner}) SELECT count(*) FROM x WHERE {owner} <> :me",
+            "deleted": f"WITH x AS (DELETE FROM {table} RETURNING {owner}) "
+            f"SELECT count(*) FROM x WHERE {owner} <> :me",
         }
         for what, statement in statements.items():
             if touches(place, stranger, table, statement):
@@ -140,6 +141,9 @@ def test_no_row_can_be_written_in_anothers_name(scratch: Place, stranger: Tenant
 
 
 def columns(place: Place, table: str) -> list[str]:
-    query = "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:t AS regclass) AND attnum > 0 AND NOT attisdropped"
+    query = text("""
+        SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped
+        ORDER BY attnum
+    """)
     with place.database.service() as session:
-        return list(session.scalars(text(f"{query} ORDER BY attnum"), {"t": table}))
+        return list(session.scalars(query, {"table": table}))

@@ -93,7 +93,13 @@ def test_a_lock_is_not_waited_for_too_long(place: Place, quick: Database) -> Non
 
 
 def test_a_transaction_that_does_nothing_is_ended(place: Place, quick: Database) -> None:
-    with pytest.raises(DBAPIError, match="idle-in-transaction"), quick.service() as session:
+    with pytest.raises(DBAPIError, match="idle-in-transaction"):
+        dream(place, quick)
+
+
+def dream(place: Place, quick: Database) -> None:
+    """Begin, do nothing until the connection is gone, and try to go on."""
+    with quick.service() as session:
         pid = session.scalar(text("SELECT pg_backend_pid()"))
         until(lambda: gone(place, pid))
         session.execute(text("SELECT 1"))

