@@ -98,7 +98,8 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/tenants/{tenant_id}/keys", "Tenants", "Make an API key; its secret is shown this once",
-        {201: Answer(responses.KeyWithSecret)}, "operator", body=schemas.KeyRequest, errors=(400, 404, 409, 413, 415),
+        {201: Answer(responses.KeyWithSecret)}, "operator", body=schemas.KeyRequest,
+        errors=(400, 404, 409, 413, 415),
     ),
     Operation(
         "GET", "/v1/tenants/{tenant_id}/keys", "Tenants", "List the keys of a tenant, revoked ones too",

@@ -142,8 +142,8 @@ def test_no_row_can_be_written_in_anothers_name(scratch: Place, stranger: Tenant
 
 def columns(place: Place, table: str) -> list[str]:
     query = text("""
-        SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped
-        ORDER BY attnum
+        SELECT attname FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attnum > 0
+            AND NOT attisdropped ORDER BY attnum
     """)
     with place.database.service() as session:
         return list(session.scalars(query, {"table": table}))
