@@ -22,7 +22,7 @@ COPY api api
 USER quire
 EXPOSE 8000
 # One process with many threads: requests wait, they do not compute. More processes are more containers.
-ENTRYPOINT ["python", "-m", "gunicorn", "api.wsgi:app", "--worker-class=gthread", "--workers=1", \
+ENTRYPOINT ["python", "-m", "gunicorn", "api.wsgi:app", "--worker-class=api.server.Worker", "--workers=1", \
     "--no-control-socket", "--worker-tmp-dir=/dev/shm"]
 # Threads: QUIRE_MAX_WAITERS and 32 more.
 CMD ["--bind=0.0.0.0:8000", "--threads=160", "--graceful-timeout=10"]

@@ -18,6 +18,7 @@ from api.routes import admin, docs, health, jobs, models, tenants, usage
 from api.services import Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
+from api.throttle import Failures
 from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
 from quire.crypto import KeyRing
@@ -55,7 +56,13 @@ def create_app(
     catalogue = Catalogue(Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model)
     services = Services(
         database=database,
-        authenticator=Authenticator(database, settings.admin_token, Rates(redis_url)),
+        authenticator=Authenticator(
+            database,
+            settings.admin_token,
+            rates=Rates(redis_url),
+            failures=Failures(settings.bad_keys_per_minute),
+            proxies=settings.proxies,
+        ),
         bodies=BodyReader(settings.max_body_bytes),
         bulk_bodies=BodyReader(settings.max_bulk_bytes),
         submissions=Submissions(

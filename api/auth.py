@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import logging
 import re
 import secrets
 import string
@@ -13,9 +14,12 @@ from flask import Request
 from pydantic import SecretStr
 
 from api.rates import Rates
+from api.throttle import Failures, client_address
 from quire.database import Database
-from quire.errors import Forbidden, Unauthenticated
+from quire.errors import Forbidden, QuireError, TenantSuspended, TooManyFailures, Unauthenticated
 from quire.store.tenant import FIND_KEY
+
+log = logging.getLogger(__name__)
 
 KEY = re.compile(r"(qk_[A-Za-z0-9]{12})_[A-Za-z0-9_-]{43}", re.ASCII)
 ALPHABET = string.ascii_lowercase + string.digits
@@ -58,31 +62,48 @@ def digest(secret: str) -> bytes:
 
 
 class Authenticator:
-    """Checks the Authorization header. Nothing is cached, so a revoked key is refused at once."""
+    """Checks the Authorization header. Nothing is cached, so a revoked key is refused at once.
 
-    def __init__(self, database: Database, admin_token: SecretStr | None, rates: Rates) -> None:
+    `proxies` is the number of own proxies in front, which say where a request came from.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        admin_token: SecretStr | None,
+        *,
+        rates: Rates,
+        failures: Failures,
+        proxies: int = 0,
+    ) -> None:
         self._database = database
         self._rates = rates
         # An empty variable in a .env file means "unset", not "the empty password".
         self._admin_token = admin_token.get_secret_value() if admin_token else ""
+        self._failures = failures
+        self._proxies = proxies
 
     def tenant(self, request: Request, scope: Scope | None = None) -> Caller:
         """Return whose API key this is.
 
         Raises:
             Unauthenticated: there is no key, or it is malformed, unknown or revoked.
+            TooManyFailures: the same, once more than the limit.
+            TenantSuspended: the key is good, but its tenant is suspended.
             Forbidden: it lacks the scope.
             RateLimited: its tenant has sent more requests in this minute than it may.
 
         """
         secret = _bearer(request)
         if not (match := KEY.fullmatch(secret)):
-            raise Unauthenticated
+            raise self._refusal(request)
         with self._database.tenant(NOBODY) as session:
             found = session.execute(FIND_KEY, {"prefix": match[1]}).first()
         known = hmac.compare_digest(digest(secret), found.secret_hash if found else bytes(32))
         if not found or not known or found.revoked_at is not None:
-            raise Unauthenticated
+            raise self._refusal(request, prefix=match[1])
+        if found.suspended_at is not None:
+            raise TenantSuspended
         if found.max_requests_per_minute is not None:
             self._rates.take(found.tenant_id, found.max_requests_per_minute)
         if scope is not None and scope not in found.scopes:
@@ -95,12 +116,26 @@ class Authenticator:
         Raises:
             Forbidden: this server has none, so its operator's routes are closed.
             Unauthenticated: the token is missing or wrong.
+            TooManyFailures: the same, once more than the limit.
 
         """
         if not self._admin_token:
             raise Forbidden("The operator's routes are closed: QUIRE_ADMIN_TOKEN is not set.")
         if not hmac.compare_digest(_bearer(request).encode(), self._admin_token.encode()):
-            raise Unauthenticated("The operator's token is missing or wrong.")
+            raise self._refusal(request, message="The operator's token is missing or wrong.")
+
+    def _refusal(self, request: Request, *, prefix: str | None = None, message: str | None = None) -> QuireError:
+        """Count a failed attempt, under its address and the prefix it tried; a request without any is none."""
+        if not _bearer(request):
+            return Unauthenticated(message)
+        address = client_address(request, self._proxies)
+        wait = self._failures.note(f"address {address}", *([f"key {prefix}"] if prefix else []))
+        if wait is None:
+            return Unauthenticated(message)
+        log.warning(
+            "too many bad keys", extra={"action": "too_many_failures", "address": address, "prefix": prefix}
+        )
+        return TooManyFailures.until(wait)
 
 
 def _bearer(request: Request) -> str:

@@ -75,4 +75,5 @@ def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, mod
         deadline=wanted.deadline,
         priority=wanted.priority,
         metadata=wanted.metadata,
+        retention_hours=wanted.retention_hours,
     )

@@ -11,10 +11,22 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from api import rates, responses
-from quire.errors import BadRequest, BodyTooLarge, Conflict, NotFound, QuireError, QuotaExceeded, Unavailable
+from quire.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Conflict,
+    NotFound,
+    QuireError,
+    QuotaExceeded,
+    ReadOnly,
+    StorageFull,
+    Unavailable,
+    UndecryptableError,
+)
 
 log = logging.getLogger(__name__)
 
+PROBLEM = "application/problem+json"
 OPENAI_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
@@ -29,6 +41,19 @@ class Internal(QuireError):
     """Something went wrong on the server; the operator finds it in the log by the request's id."""
 
 
+class Undecryptable(Internal):
+    """The server cannot open this data: a master key is missing from its ring. Its operator must mend that."""
+
+    code = "undecryptable"
+
+
+# By SQLSTATE: what an operator must mend, and a client need only try again.
+TROUBLE: dict[str | None, type[Unavailable]] = {
+    "53100": StorageFull,  # disk_full
+    "25006": ReadOnly,  # read_only_sql_transaction: a standby, or an operator's choice
+}
+
+
 def answer_errors(app: Flask) -> None:
     """Answer everything that is raised in this app."""
     app.register_error_handler(QuireError, _quire_error)
@@ -38,24 +63,30 @@ def answer_errors(app: Flask) -> None:
     app.register_error_handler(Exception, _unexpected)
 
 
-def problem(error: QuireError) -> Response:
-    """Return the answer for an error."""
+def body(error: QuireError, instance: str) -> str:
+    """Return the problem document of an error."""
     status = HTTPStatus(error.status)
     if isinstance(error, QuotaExceeded) and error.allowance is not None:
         rates.tell(error.allowance)
     kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     param = error.fields[0].field if error.fields else None
-    body = responses.Problem(
+    described = responses.Problem(
         title=status.phrase,
         status=status,
         code=error.code,
         detail=error.detail,
-        instance=request.path,
+        instance=instance,
         fields=[responses.WrongField(field=item.field, message=item.message) for item in error.fields],
         error=responses.OpenAIError(message=error.detail, type=kind, param=param, code=error.code),
     )
     # In ASCII: a name that somebody sent may hold what UTF-8 cannot.
-    answer = Response(json.dumps(dict(body), default=dict), status, mimetype="application/problem+json")
+    return json.dumps(dict(described), default=dict)
+
+
+def problem(error: QuireError) -> Response:
+    """Return the answer for an error."""
+    status = HTTPStatus(error.status)
+    answer = Response(body(error, request.path), status, mimetype=PROBLEM)
     if error.retry_after is not None:
         answer.headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, Conflict):
@@ -66,6 +97,9 @@ def problem(error: QuireError) -> Response:
 
 
 def _quire_error(error: QuireError) -> Response:
+    if isinstance(error, UndecryptableError):
+        log.error("undecryptable", extra={"action": "undecryptable", "error": error.detail})
+        return problem(Undecryptable())
     if error.status >= 500 and not isinstance(error, Unavailable):
         return _unexpected(error)
     if isinstance(error, Unavailable):
@@ -89,7 +123,10 @@ def _http_exception(error: HTTPException) -> Response:
 
 
 def _database_error(error: DBAPIError | PoolTimeoutError) -> Response:
-    """Answer for a Postgres that is away, restarting or overloaded; any other failure of it is a bug of ours."""
+    """Answer for a Postgres that is away, restarting, overloaded or full; any other failure is a bug of ours."""
+    if isinstance(error, DBAPIError) and (trouble := TROUBLE.get(getattr(error.orig, "sqlstate", None))):
+        log.error(trouble.code, extra={"action": trouble.code, "error": str(error.orig)})
+        return problem(trouble())
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     if not (lost or isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)):
         return _unexpected(error)

@@ -18,7 +18,7 @@ DESCRIPTION = (
     "A distributed generation job system for creative work. Every error is `application/problem+json` (RFC 9457) "
     "with an `error` member in OpenAI's form, and every answer carries `X-Request-Id`."
 )
-KEYED_ERRORS = (401, 403, 503)
+KEYED_ERRORS = (401, 403, 429, 503)
 HEADERS = {
     "ETag": "Weak; changes with everything but `timings`.",
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and body make no second job.",

@@ -98,8 +98,25 @@ OPERATIONS = (
         {200: Answer(responses.UsageReport)}, "operator", query=schemas.UsageQuery, errors=(400, 404),
     ),
     Operation(
+        "POST", "/v1/tenants/{tenant_id}/suspend", "Tenants", "Refuse a tenant's keys and run nothing of it",
+        {200: Answer(responses.Tenant)}, "operator", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/tenants/{tenant_id}/resume", "Tenants", "Let a suspended tenant go on",
+        {200: Answer(responses.Tenant)}, "operator", errors=(404, 409),
+    ),
+    Operation(
+        "DELETE", "/v1/tenants/{tenant_id}", "Tenants", "Delete a suspended tenant, its data key at once",
+        {200: Answer(responses.Receipt)}, "operator", errors=(404, 409),
+    ),
+    Operation(
+        "GET", "/v1/tenants/{tenant_id}/receipt", "Tenants", "Look at the receipt of a deleted tenant",
+        {200: Answer(responses.Receipt)}, "operator", errors=(404,),
+    ),
+    Operation(
         "POST", "/v1/tenants/{tenant_id}/keys", "Tenants", "Make an API key; its secret is shown this once",
-        {201: Answer(responses.KeyWithSecret)}, "operator", body=schemas.KeyRequest, errors=(400, 404, 413, 415),
+        {201: Answer(responses.KeyWithSecret)}, "operator", body=schemas.KeyRequest,
+        errors=(400, 404, 409, 413, 415),
     ),
     Operation(
         "GET", "/v1/tenants/{tenant_id}/keys", "Tenants", "List the keys of a tenant, revoked ones too",

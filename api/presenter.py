@@ -40,6 +40,7 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
         model=row.model,
         priority=row.priority,
         metadata=row.user_metadata,
+        retention_hours=row.retention_hours,
         parameters=_parameters(row.seed, facts.spec),
         queue=_queue(facts.standing),
         progress=responses.Progress(tokens=facts.tokens, max_tokens=row.max_tokens),
@@ -69,7 +70,24 @@ def tenant(row: store.Tenant) -> responses.Tenant:
         max_tokens_per_day=row.max_tokens_per_day,
         max_requests_per_minute=row.max_requests_per_minute,
         paused=row.paused,
+        retention_days=row.retention_days,
         created_at=row.created_at,
+        suspended_at=row.suspended_at,
+        deleted_at=row.deleted_at,
+    )
+
+
+def receipt(row: store.Receipt) -> responses.Receipt:
+    return responses.Receipt(
+        tenant_id=ids.show(ids.TENANT, row.tenant_id),
+        name=row.name,
+        request_id=row.request_id,
+        key_fingerprint=row.key_fingerprint,
+        keys=row.keys,
+        jobs=row.jobs,
+        chunks=row.chunks,
+        created_at=row.created_at,
+        completed_at=row.completed_at,
     )
 
 

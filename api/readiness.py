@@ -36,7 +36,9 @@ class Readiness:
         """Look at both servers.
 
         Raises:
-            Unavailable: Postgres does not answer, or its tables are of another version than this code.
+            Unavailable: Postgres does not answer, or its tables are of an older version than this code.
+
+        A migration that this code does not know is a newer one, on which it works: migrations only add.
 
         """
         try:
@@ -44,11 +46,20 @@ class Readiness:
                 found = queries.migration(session)
         except SQLAlchemyError as error:
             raise Unavailable("Postgres does not answer, or has never been migrated.") from error
-        if found != self._head:
+        if found is None or found in self._older:
             raise Unavailable(f"Postgres is at migration {found}, this code needs {self._head}.")
         return responses.Ready(migration=found, redis="ok" if self._redis.answers() else "unavailable")
 
     @cached_property
+    def _scripts(self) -> ScriptDirectory:
+        return ScriptDirectory(str(REPOSITORY / "migrations"))
+
+    @cached_property
     def _head(self) -> str | None:
         """The newest migration of this code."""
-        return ScriptDirectory(str(REPOSITORY / "migrations")).get_current_head()
+        return self._scripts.get_current_head()
+
+    @cached_property
+    def _older(self) -> frozenset[str]:
+        """The migrations before it."""
+        return frozenset(script.revision for script in self._scripts.walk_revisions()) - {self._head}

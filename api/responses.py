@@ -113,6 +113,9 @@ class JobInList(Response):
     model: str
     priority: int
     metadata: dict[str, str]
+    retention_hours: int | None = Field(
+        description="Deleted so long after its end; null: as the tenant's jobs are."
+    )
     parameters: JobParameters
     queue: Queue
     progress: Progress
@@ -165,7 +168,27 @@ class Tenant(Response):
     max_tokens_per_day: int | None
     max_requests_per_minute: int | None
     paused: bool
+    retention_days: int | None = Field(description="Of finished jobs; null: the server's setting.")
     created_at: Moment
+    suspended_at: Moment | None = Field(description="Since then its keys are refused and nothing of it runs.")
+    deleted_at: Moment | None = Field(description="Its data key is destroyed, its rows are being removed.")
+
+
+class Receipt(Response):
+    """What is kept of a deleted tenant, beside its ledger."""
+
+    tenant_id: str
+    object: Literal["tenant.receipt"] = "tenant.receipt"
+    name: str
+    request_id: str = Field(description="Of the request that asked for it.")
+    key_fingerprint: str | None = Field(
+        description="HMAC-SHA256 under the destroyed data key; null: it could not be opened."
+    )
+    keys: int = Field(description="API keys that were valid until then.")
+    jobs: int = Field(description="Jobs removed so far.")
+    chunks: int = Field(description="Rows of text removed so far.")
+    created_at: Moment = Field(description="When the data key was destroyed.")
+    completed_at: Moment | None = Field(description="When the last row was removed; null until then.")
 
 
 class UsageLine(Response):

@@ -13,6 +13,7 @@ from quire.store.job import Kind, State
 MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
 MAX_INT = 2**31 - 1  # Postgres's integer
 MAX_BULK = 10_000  # jobs in one body
+MAX_DAYS = 36_500
 
 
 class JobRequest(Parameters):
@@ -38,6 +39,12 @@ class JobRequest(Parameters):
     priority: int = Field(default=0, ge=-100, le=100, description="Higher first, inside your own queue.")
     metadata: dict[MetadataKey, MetadataValue] = Field(
         default={}, max_length=16, description="Yours; not encrypted."
+    )
+    retention_hours: int | None = Field(
+        default=None,
+        ge=1,
+        le=87_600,
+        description="Deleted so long after its end; default: as the tenant's jobs are.",
     )
 
     @model_validator(mode="after")
@@ -87,6 +94,12 @@ class TenantRequest(Request):
         default=None, ge=1, le=MAX_SEED, description="Billed and reserved, each day in UTC; default: no limit."
     )
     max_requests_per_minute: int | None = Field(default=None, ge=1, le=MAX_INT, description="Default: no limit.")
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_DAYS,
+        description="Finished jobs are kept so long; default: the server's setting.",
+    )
     paused: bool = Field(default=False, description="Nothing new of it is run; what runs goes on.")
 
 
@@ -98,6 +111,7 @@ class TenantChange(Request):
     max_queued: int = Field(default=100_000, ge=1, le=10_000_000)
     max_tokens_per_day: int | None = Field(default=None, ge=1, le=MAX_SEED)
     max_requests_per_minute: int | None = Field(default=None, ge=1, le=MAX_INT)
+    retention_days: int | None = Field(default=None, ge=1, le=MAX_DAYS)
     paused: bool = False
 
 

@@ -10,7 +10,7 @@ from api import presenter, queries, responses
 from api.auth import NewKey
 from api.cursors import cursor, position
 from api.schemas import KeyQuery, KeyRequest, TenantChange, TenantQuery, TenantRequest
-from quire import ids
+from quire import ids, tenants
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import Conflict, NotFound
@@ -43,6 +43,7 @@ class Tenancy:
             max_tokens_per_day=wanted.max_tokens_per_day,
             max_requests_per_minute=wanted.max_requests_per_minute,
             paused=wanted.paused,
+            retention_days=wanted.retention_days,
             master_key=wrapped.master,
             data_key=wrapped.sealed,
         )
@@ -64,7 +65,7 @@ class Tenancy:
             for name in wanted.model_fields_set:
                 setattr(row, name, getattr(wanted, name))
             session.flush()
-            lanes.lift(session, tenant_id)
+            lanes.catch_up(session, tenant_id)
             return presenter.tenant(row)
 
     def page(self, query: TenantQuery) -> responses.TenantPage:
@@ -78,8 +79,31 @@ class Tenancy:
             next_cursor=cursor(ids.TENANT, rows[query.limit - 1].id) if more else None,
         )
 
+    def suspend(self, tenant_id: UUID) -> responses.Tenant:
+        with self._database.service() as session:
+            return presenter.tenant(tenants.suspend(session, tenant_id))
+
+    def resume(self, tenant_id: UUID) -> responses.Tenant:
+        """Let a suspended tenant go on. Conflict is raised for one that is deleted."""
+        with self._database.service() as session:
+            return presenter.tenant(tenants.resume(session, tenant_id))
+
+    def delete(self, tenant_id: UUID, request_id: str) -> responses.Receipt:
+        """Destroy a tenant's data key. Conflict is raised for one that is not suspended."""
+        with self._database.service() as session:
+            return presenter.receipt(tenants.delete(session, tenant_id, self._ring, request_id))
+
+    def receipt(self, tenant_id: UUID) -> responses.Receipt:
+        with self._database.service() as session:
+            return presenter.receipt(tenants.receipt_of(session, tenant_id))
+
     def create_key(self, tenant_id: UUID, wanted: KeyRequest) -> responses.KeyWithSecret:
-        """Draw a key. What is returned here is the only copy of its secret."""
+        """Draw a key. What is returned here is the only copy of its secret.
+
+        Raises:
+            Conflict: the tenant is deleted.
+
+        """
         drawn = NewKey.draw()
         row = ApiKey(
             id=ids.new_id(),
@@ -90,7 +114,8 @@ class Tenancy:
             scopes=sorted(set(wanted.scopes)),
         )
         with self._database.service() as session:
-            _tenant(session, tenant_id)
+            if _tenant(session, tenant_id).deleted_at is not None:
+                raise Conflict("The tenant is deleted.")
             _insert(session, row)
         return responses.KeyWithSecret(**dict(presenter.key(row)), secret=drawn.secret)
 

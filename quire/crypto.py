@@ -6,7 +6,6 @@ another row does not open. Nonces are random 96-bit values, safe for 2^32 messag
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -82,7 +81,7 @@ class KeyRing:
             name, _, encoded = entry.partition(":")
             try:
                 secret = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
+            except ValueError:  # no base64, or not even ASCII
                 secret = b""
             if not name or len(secret) != KEY_BYTES:
                 raise ConfigurationError("QUIRE_MASTER_KEYS: expected name:base64, 32 bytes each.")

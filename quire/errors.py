@@ -9,6 +9,7 @@ QuireError
 │   └── PromptTooLong          400
 ├── Unauthenticated            401
 ├── Forbidden                  403
+│   └── TenantSuspended        403
 ├── NotFound                   404
 ├── Conflict                   409
 │   └── IdempotencyKeyInUse    409
@@ -19,8 +20,11 @@ QuireError
 ├── QuotaExceeded              429
 │   ├── DailyTokensExceeded    429
 │   └── RateLimited            429
+├── TooManyFailures            429
 ├── Unavailable                503
-│   └── ModelNotReady          503
+│   ├── ModelNotReady          503
+│   ├── StorageFull            503
+│   └── ReadOnly               503
 └── ConfigurationError         raised at start, never over HTTP
     └── UndecryptableError     a key is missing from the ring, or the data was changed
 """
@@ -108,6 +112,12 @@ class Forbidden(QuireError):
     code = "forbidden"
 
 
+class TenantSuspended(Forbidden):
+    """The tenant is suspended: its keys are refused until its operator lets it go on."""
+
+    code = "tenant_suspended"
+
+
 class NotFound(QuireError):
     """No such thing, or not yours."""
 
@@ -184,6 +194,21 @@ class RateLimited(QuotaExceeded):
     code = "rate_limited"
 
 
+class TooManyFailures(QuireError):
+    """Too many attempts with bad keys came from this address, or with the prefix of this key."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_failures"
+    retry_after = 60
+
+    @classmethod
+    def until(cls, seconds: int) -> "TooManyFailures":
+        """Return it with the seconds that are left of this minute."""
+        error = cls()
+        error.retry_after = seconds
+        return error
+
+
 class Unavailable(QuireError):
     """The service cannot answer right now; a retry will help."""
 
@@ -196,6 +221,20 @@ class ModelNotReady(Unavailable):
     """The model is configured, but no worker has loaded it yet."""
 
     code = "model_not_ready"
+
+
+class StorageFull(Unavailable):
+    """The database has no room left. Nothing was stored of this request."""
+
+    code = "storage_full"
+    retry_after = 30
+
+
+class ReadOnly(Unavailable):
+    """The database takes no writes right now. Nothing was stored of this request."""
+
+    code = "read_only"
+    retry_after = 10
 
 
 class ConfigurationError(QuireError):

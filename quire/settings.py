@@ -76,6 +76,8 @@ class Settings(ModelSettings, DatabaseSettings):
     max_waiters: int = Field(default=128, ge=0)  # long polls a process holds open at once
     max_wait_seconds: float = Field(default=60.0, ge=0)
     idempotency_hours: int = Field(default=24, ge=1)
+    bad_keys_per_minute: int = Field(default=30, ge=1)  # from one address, or of one key; then 429
+    proxies: int = Field(default=0, ge=0, le=8)  # own ones in front, which tell the address by X-Forwarded-For
 
     # A worker.
     worker_model: str | None = None  # default: the first of `models`
@@ -93,9 +95,9 @@ class Settings(ModelSettings, DatabaseSettings):
     max_attempts: int = Field(default=3, ge=2)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)  # worker and scheduler; unset: no listener
 
-    # The scheduler.
+    # The scheduler. A tenant may have a retention of its own in the place of this.
     tick_seconds: float = Field(default=0.25, gt=0)
-    retention_days: int | None = Field(default=None, ge=1)  # finished jobs are kept for ever unless set
+    retention_days: int | None = Field(default=None, ge=1)  # of finished jobs; unset: for ever
 
     log_level: str = "INFO"
 

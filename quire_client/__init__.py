@@ -34,7 +34,7 @@ from quire_client.errors import (
 from quire_client.fields import JobFields
 from quire_client.job import Job, Piece
 from quire_client.retry import Retry
-from quire_client.values import Key, Model, Page, Tenant
+from quire_client.values import Key, Model, Page, Receipt, Tenant
 from quire_client.version import __version__
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "Quire",
     "QuireError",
     "QuotaExceededError",
+    "Receipt",
     "Retry",
     "ServerError",
     "Tenant",

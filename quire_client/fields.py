@@ -38,6 +38,7 @@ class JobFields(TypedDict, total=False):
     deadline: datetime | str | None
     priority: int | None
     metadata: Mapping[str, str] | None
+    retention_hours: int | None  # deleted so long after its end
 
 
 def plain(fields: Mapping[str, object]) -> dict[str, Any]:

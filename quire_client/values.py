@@ -37,12 +37,44 @@ class Tenant:
     max_tokens_per_day: int | None = None
     max_requests_per_minute: int | None = None
     paused: bool = False
+    retention_days: int | None = None  # of finished jobs; None: the server's setting
     created_at: datetime | None = None
+    suspended_at: datetime | None = None
+    deleted_at: datetime | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def parse(cls, data: Json) -> Self:
-        return cls(**known(cls, data) | {"created_at": time(data.get("created_at")), "raw": data})
+        times = {name: time(data.get(name)) for name in ("created_at", "suspended_at", "deleted_at")}
+        return cls(**known(cls, data) | times | {"raw": data})
+
+    @property
+    def state(self) -> str:
+        """`active`, `paused`, `suspended` or `deleted`."""
+        if self.deleted_at or self.suspended_at:
+            return "deleted" if self.deleted_at else "suspended"
+        return "paused" if self.paused else "active"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is kept of a deleted tenant."""
+
+    tenant_id: str
+    name: str = ""
+    request_id: str = ""
+    key_fingerprint: str | None = None
+    keys: int = 0
+    jobs: int = 0  # removed so far
+    chunks: int = 0
+    created_at: datetime | None = None  # when the data key was destroyed
+    completed_at: datetime | None = None  # when the last row was removed
+    raw: Json = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        times = {name: time(data.get(name)) for name in ("created_at", "completed_at")}
+        return cls(**known(cls, data) | times | {"raw": data})
 
 
 @dataclass(frozen=True)

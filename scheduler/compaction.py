@@ -25,7 +25,7 @@ def compact(database: Database, ring: KeyRing) -> int:
         statement = (
             select(Job, Tenant)
             .join(Tenant, Tenant.id == Job.tenant_id)
-            .where(text("finished_at IS NOT NULL AND NOT compact"))  # as the partial index has it
+            .where(text("finished_at IS NOT NULL AND NOT compact"), Tenant.deleted_at.is_(None))
             .order_by(Job.finished_at)
             .limit(BATCH)
             .with_for_update(of=Job, key_share=True, skip_locked=True)

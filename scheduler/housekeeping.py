@@ -1,14 +1,11 @@
 """What keeps the tables small and their keys fresh."""
 
 import logging
-from datetime import timedelta
-
-from sqlalchemy import delete, select
 
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import UndecryptableError
-from quire.store import Chunk, Job, chunk, idempotency
+from quire.store import chunk, forgetting, idempotency
 from quire.store.base import now
 from quire.store.tenant import not_on_master_key
 
@@ -35,15 +32,16 @@ def forget_idempotency_keys(database: Database, hours: int) -> int:
         return idempotency.prune(session, hours)
 
 
-def forget_jobs(database: Database, days: int) -> int:
-    """Delete jobs that finished more than so many days ago, with their texts."""
+def forget_jobs(database: Database, days: int | None) -> int:
+    """Delete finished jobs with their texts, once they are older than they asked or their tenant keeps them.
+
+    A job may ask for less than its tenant, and not for more. `days` is for tenants that do not say; None keeps.
+    """
     with database.service() as session:
-        limit = now(session) - timedelta(days=days)
-        old = select(Job.id).where(Job.finished_at < limit).order_by(Job.finished_at).limit(BATCH)
-        jobs = list(session.scalars(old.with_for_update(skip_locked=True)))
-        session.execute(delete(Chunk).where(Chunk.job_id.in_(jobs)))
-        session.execute(delete(Job).where(Job.id.in_(jobs)))
-        return len(jobs)
+        own = forgetting.remove(session, forgetting.past_own_retention(session, BATCH))
+    with database.service() as session:
+        tenants = forgetting.remove(session, forgetting.past_tenants_retention(session, days, BATCH))
+    return own.jobs + tenants.jobs
 
 
 def rewrap_data_keys(database: Database, ring: KeyRing) -> int:

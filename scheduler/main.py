@@ -7,7 +7,7 @@ from collections.abc import Callable
 from redis import Redis
 from sqlalchemy.orm import Session
 
-from quire import jobs
+from quire import jobs, tenants
 from quire.crypto import KeyRing
 from quire.database import SCHEDULER_CONNECTIONS, Database
 from quire.queue import celery_app
@@ -16,6 +16,8 @@ from quire.telemetry import configure_logging, serve_metrics
 from scheduler import accounts, compaction, forecasting, housekeeping, tokens
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
+
+ROUNDS = 5  # steps of some hundred rows, tens of milliseconds each
 
 
 def duties(settings: Settings, database: Database) -> list[Duty]:
@@ -26,7 +28,8 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
     reaper = Reaper(database, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
     hour = 3600.0
-    due = [
+    days = settings.retention_days
+    return [
         Duty("release", settings.tick_seconds, lambda: in_one(database, jobs.release_due)),
         Duty("expire", settings.tick_seconds, lambda: in_one(database, jobs.expire_overdue)),
         Duty("reap", settings.tick_seconds, reaper.run),
@@ -35,20 +38,30 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("forecast", forecasting.EVERY, lambda: forecasting.measure(database)),
         Duty("compact", 1.0, lambda: compaction.compact(database, ring)),
         Duty("partitions", hour, lambda: housekeeping.make_partitions(database)),
+        Duty("put_back", settings.tick_seconds, lambda: in_one(database, jobs.put_back_suspended)),
+        Duty("erase", 1.0, lambda: in_rounds(lambda: in_one(database, tenants.erase))),
+        Duty("retention", 5.0, lambda: in_rounds(lambda: housekeeping.forget_jobs(database, days))),
         Duty("rewrap", 60.0, lambda: housekeeping.rewrap_data_keys(database, ring)),
         Duty(
             "idempotency", hour, lambda: housekeeping.forget_idempotency_keys(database, settings.idempotency_hours)
         ),
     ]
-    if (days := settings.retention_days) is not None:
-        due.append(Duty("retention", 60.0, lambda: housekeeping.forget_jobs(database, days)))
-    return due
 
 
 def in_one(database: Database, transition: Callable[[Session], int]) -> int:
     """Run a transition in a transaction of its own."""
     with database.service() as session:
         return transition(session)
+
+
+def in_rounds(step: Callable[[], int]) -> int:
+    """Repeat a bounded step until nothing is left, but not for so long that the other duties wait."""
+    done = 0
+    for _ in range(ROUNDS):
+        if not (more := step()):
+            break
+        done += more
+    return done
 
 
 def main() -> None:

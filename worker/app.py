@@ -11,6 +11,7 @@ from celery.signals import setup_logging, worker_init, worker_shutdown, worker_s
 from kombu.asynchronous import get_event_loop
 from prometheus_client import REGISTRY
 
+from quire.errors import UndecryptableError
 from quire.queue import celery_app
 from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
@@ -39,7 +40,11 @@ def create_app(settings: Settings) -> Celery:
         service = Service(settings, engine)
         tasks.register(app, service.runner)
         threading.excepthook = end_with_thread
-        service.start()
+        try:
+            service.start()
+        except UndecryptableError as error:
+            log.critical(str(error), extra={"action": "ring_refused"})
+            sys.exit(78)
         REGISTRY.register(EngineMetrics(model, engine.slots, engine.stats))
         serve_metrics(settings.metrics_port)
         started.append(service)

@@ -9,7 +9,7 @@ from os import EX_SOFTWARE
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from quire import jobs
+from quire import jobs, tenants
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.jobs import Claimed, Report
@@ -39,6 +39,7 @@ class Service:
             name: Database(settings.sqlalchemy_url, name=f"quire-worker-{name}", pool_size=1)
             for name in ("lease", "claimer", "writer")
         }
+        self._ring = KeyRing.parse(settings.master_keys.get_secret_value())
         self._unsure = False  # whether the last claim's answer was lost
         self._notices = Notices(settings.redis_url.get_secret_value())
         self._lease = Lease(
@@ -66,14 +67,21 @@ class Service:
             encode=engine.tokenizer.encode,
             claimer=self._claimer,
             writer=self._writer,
-            ring=KeyRing.parse(settings.master_keys.get_secret_value()),
+            ring=self._ring,
             max_attempts=settings.max_attempts,
             mark_alone=self._mark_alone,
             on_dead=lambda: os._exit(EX_SOFTWARE),
         )
 
     def start(self) -> None:
-        """Make the model and this worker known, and begin to take jobs."""
+        """Make the model and this worker known, and begin to take jobs.
+
+        Raises:
+            UndecryptableError: the key ring does not open what the tenants have.
+
+        """
+        with self._databases["lease"].service() as session:
+            tenants.check_ring(session, self._ring)
         self._register_model()
         self._engine.start()
         self._lease.start()

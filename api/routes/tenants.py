@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from api import replies
 from api.schemas import KeyQuery, KeyRequest, TenantChange, TenantQuery, TenantRequest, UsageQuery
@@ -21,6 +21,10 @@ def blueprint(services: Services) -> Blueprint:
     routes.get("/<tenant_id>")(answers.show)
     routes.patch("/<tenant_id>")(answers.change)
     routes.get("/<tenant_id>/usage")(answers.usage)
+    routes.delete("/<tenant_id>")(answers.delete)
+    routes.get("/<tenant_id>/receipt")(answers.receipt)
+    routes.post("/<tenant_id>/suspend")(answers.suspend)
+    routes.post("/<tenant_id>/resume")(answers.resume)
     routes.post("/<tenant_id>/keys")(answers.create_key)
     routes.get("/<tenant_id>/keys")(answers.keys)
     routes.delete("/<tenant_id>/keys/<key_id>")(answers.revoke_key)
@@ -55,6 +59,18 @@ class TenantRoutes:
     def usage(self, tenant_id: str) -> Response:
         tenant = _id(ids.TENANT, tenant_id)
         return replies.shown(self._accounts.of_tenant(tenant, checked_query(UsageQuery, request.args)))
+
+    def suspend(self, tenant_id: str) -> Response:
+        return replies.shown(self._tenancy.suspend(_id(ids.TENANT, tenant_id)))
+
+    def resume(self, tenant_id: str) -> Response:
+        return replies.shown(self._tenancy.resume(_id(ids.TENANT, tenant_id)))
+
+    def delete(self, tenant_id: str) -> Response:
+        return replies.shown(self._tenancy.delete(_id(ids.TENANT, tenant_id), g.request_id))
+
+    def receipt(self, tenant_id: str) -> Response:
+        return replies.shown(self._tenancy.receipt(_id(ids.TENANT, tenant_id)))
 
     def create_key(self, tenant_id: str) -> Response:
         tenant = _id(ids.TENANT, tenant_id)

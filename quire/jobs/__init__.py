@@ -12,7 +12,7 @@ Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`
 
 from quire.jobs.backlogs import Backlogs
 from quire.jobs.bulk import submit_many
-from quire.jobs.keeping import expire_overdue, release_due, requeue_orphans
+from quire.jobs.keeping import cancel_live, expire_overdue, put_back_suspended, release_due, requeue_orphans
 from quire.jobs.submitting import Once, Submission, cancel, delete, first_made_before, made_before, submit
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
 
@@ -24,12 +24,14 @@ __all__ = [
     "Report",
     "Submission",
     "cancel",
+    "cancel_live",
     "claim",
     "commit",
     "delete",
     "expire_overdue",
     "first_made_before",
     "made_before",
+    "put_back_suspended",
     "put_back_unknown",
     "release_due",
     "requeue_orphans",

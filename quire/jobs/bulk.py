@@ -26,18 +26,18 @@ STAGE = text("""
     CREATE TEMPORARY TABLE submitted (
         id uuid, model text, hold smallint, priority smallint, seed bigint, body bytea, metadata jsonb,
         prompt_tokens integer, max_tokens integer, estimate integer, reserved integer,
-        not_before timestamptz, deadline timestamptz) ON COMMIT DROP
+        not_before timestamptz, deadline timestamptz, retention_hours integer) ON COMMIT DROP
 """)
 COPY = """
     COPY submitted (id, model, hold, priority, seed, body, metadata, prompt_tokens, max_tokens, estimate,
-        reserved, not_before, deadline) FROM STDIN
+        reserved, not_before, deadline, retention_hours) FROM STDIN
 """
 # In the order of the ids, which is that of the submission: `seq`, the age in the lane, is drawn in it.
 QUEUE = text("""
     INSERT INTO jobs (id, tenant_id, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
-        estimate, not_before, deadline)
+        estimate, not_before, deadline, retention_hours)
     SELECT id, :tenant, model, :kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
-        estimate, not_before, deadline
+        estimate, not_before, deadline, retention_hours
     FROM submitted ORDER BY id
 """)
 ENTER = text("""
@@ -93,5 +93,6 @@ def _copy(session: Session, news: Sequence[Submission]) -> set[str]:
             copy.write_row((
                 new.id, new.model, int(hold), new.priority, new.seed, new.body, Jsonb(new.metadata),
                 new.prompt_tokens, new.max_tokens, new.estimate, new.reserved, new.not_before, new.deadline,
+                new.retention_hours,
             ))  # fmt: skip
     return runnable

@@ -1,5 +1,7 @@
 """What a scheduler does with jobs: release, expire, and put back."""
 
+from uuid import UUID
+
 from sqlalchemy.orm import Session
 
 from quire import fairness
@@ -29,6 +31,27 @@ def expire_overdue(session: Session) -> int:
     overdue = job_steps.lock_overdue(session, BATCH)
     end_by_decree(session, overdue, State.EXPIRED)
     return len(overdue)
+
+
+def put_back_suspended(session: Session) -> int:
+    """Take running jobs back whose tenant is suspended: no attempt is counted, and their text stays."""
+    running = job_steps.lock_suspended(session, BATCH)
+    ends = chunks.ends(session, [job.id for job in running])
+    take(session, [
+        Step(
+            Move(job.id, State.QUEUED, new_fence=True),
+            work=fairness.work_of_claim(job.prompt_tokens, ends[job.id].offset),
+        )
+        for job in running
+    ])  # fmt: skip
+    return len(running)
+
+
+def cancel_live(session: Session, tenant_id: UUID) -> int:
+    """Cancel some of the jobs of a tenant that is being deleted; returns how many."""
+    live = job_steps.lock_live(session, tenant_id, BATCH)
+    end_by_decree(session, live, State.CANCELLED)
+    return len(live)
 
 
 def requeue_orphans(session: Session, max_attempts: int) -> int:

@@ -20,7 +20,6 @@ from quire.store.job import Hold, Kind, State
 from quire.store.lane import LaneKey
 
 
-
 @dataclass(frozen=True)
 class Submission:
     """A job that has been checked and is to be queued. Its body is sealed for its id."""
@@ -37,6 +36,7 @@ class Submission:
     deadline: datetime | None = None
     priority: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
+    retention_hours: int | None = None
 
     def is_held(self, moment: datetime) -> bool:
         return self.not_before is not None and self.not_before > moment
@@ -123,6 +123,7 @@ def submit(
         estimate=new.estimate,
         not_before=new.not_before,
         deadline=new.deadline,
+        retention_hours=new.retention_hours,
     )
     session.add(job)
     session.flush()
@@ -133,8 +134,6 @@ def submit(
     session.add(Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, day=day, reserved=new.reserved))
     session.flush()
     return job
-
-
 
 
 def cancel(session: Session, tenant_id: UUID, job_id: UUID) -> Job:

@@ -29,7 +29,7 @@ def api(settings: Settings, environment: Environment, listener: int) -> Child:
         "gunicorn",
         "api.wsgi:app",
         f"--bind=fd://{listener}",
-        "--worker-class=gthread",
+        "--worker-class=api.server.Worker",
         "--workers=1",
         f"--threads={threads}",
         f"--worker-connections={threads + SPARE_CONNECTIONS}",

@@ -8,6 +8,7 @@ from quire.store.job import Job
 from quire.store.lane import Lane
 from quire.store.ledger import Entry
 from quire.store.model import Model
+from quire.store.receipt import Receipt
 from quire.store.tenant import ApiKey, Tenant
 from quire.store.usage import Usage
 from quire.store.worker import Worker
@@ -24,6 +25,7 @@ __all__ = [
     "Lane",
     "LaneForecast",
     "Model",
+    "Receipt",
     "Tenant",
     "Usage",
     "Worker",

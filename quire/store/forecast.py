@@ -178,7 +178,7 @@ READY = text("""
     SELECT virtual_time, outstanding, running, weight, max_running, coalesce(jobs, 0) AS jobs,
         coalesce(work, 0) AS work, coalesce(done_work, 0) AS done_work, coalesce(done_estimate, 0) AS done_estimate
     FROM lanes JOIN tenants ON tenants.id = lanes.tenant_id LEFT JOIN lane_forecasts USING (model, tenant_id)
-    WHERE lanes.model = :model AND ready AND NOT paused
+    WHERE lanes.model = :model AND ready AND NOT paused AND suspended_at IS NULL
 """)
 
 # Every tenant is drawn alike, and any of its first jobs.

@@ -68,6 +68,14 @@ class Job(Base):
         Index("jobs_troubled", "id", postgresql_where=text("state IN ('queued', 'running') AND attempts > 0")),
         Index("jobs_uncompacted", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT compact")),
         Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index(
+            "jobs_finished_of_tenant", "tenant_id", "finished_at", postgresql_where=text("finished_at IS NOT NULL")
+        ),
+        Index(
+            "jobs_forget_at",
+            text("((finished_at AT TIME ZONE 'UTC'::text) + make_interval(hours => retention_hours))"),
+            postgresql_where=text("finished_at IS NOT NULL AND retention_hours IS NOT NULL"),
+        ),
         Index("jobs_of_tenant", "tenant_id", "id"),
         # Room on each page lets most updates stay on it; claims and completions rewrite rows all day.
         {"postgresql_with": {"fillfactor": "85"}},
@@ -99,6 +107,7 @@ class Job(Base):
     completion_tokens: Mapped[int] = mapped_column(server_default="0")  # delivered and billed, once terminal
     error: Mapped[dict[str, str] | None] = mapped_column(JSONB)
     compact: Mapped[bool] = mapped_column(server_default="false")  # its text log is one row, or cannot be opened
+    retention_hours: Mapped[int | None]  # kept so long after its end; null: as long as the tenant's jobs are
 
     created_at: Mapped[Created]
     not_before: Mapped[datetime | None]

@@ -10,7 +10,7 @@ QUEUED = text("""
         SELECT FROM jobs WHERE tenant_id = :tenant AND state = 'queued' LIMIT :limit) AS queued
 """)
 # Only as many are counted as could be used: a long queue costs no more than a short one. Lanes are asked, because
-# a job of a lane that is paused or at its cap could not start.
+# a job of a lane that is paused, suspended or at its cap could not start.
 STARTABLE = text("""
     SELECT count(*) FROM (
         SELECT FROM lanes JOIN tenants ON tenants.id = lanes.tenant_id CROSS JOIN LATERAL (
@@ -18,6 +18,7 @@ STARTABLE = text("""
             WHERE jobs.model = :model AND jobs.tenant_id = lanes.tenant_id AND state = 'queued' AND hold = 0
             ORDER BY priority DESC, seq LIMIT least(coalesce(max_running, 2147483647) - running, :limit)) AS next
         WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647) AND NOT paused
+            AND suspended_at IS NULL
         LIMIT :limit) AS startable
 """)
 RUNNING = text("""

@@ -51,6 +51,18 @@ def lock_orphans(session: Session, limit: int) -> Sequence[Job]:
     return session.scalars(_some(statement, Job.worker_id, limit)).all()
 
 
+def lock_suspended(session: Session, limit: int) -> Sequence[Job]:
+    """Lock running jobs of tenants that are suspended."""
+    suspended = text("tenant_id IN (SELECT tenants.id FROM tenants WHERE suspended_at IS NOT NULL)")
+    return session.scalars(_some(select(Job).where(Job.state == State.RUNNING, suspended), limit)).all()
+
+
+def lock_live(session: Session, tenant_id: UUID, limit: int) -> Sequence[Job]:
+    """Lock live jobs of one tenant."""
+    live = select(Job).where(Job.tenant_id == tenant_id, Job.state.in_(LIVE)).order_by(Job.id).limit(limit)
+    return session.scalars(live.with_for_update(key_share=True)).all()
+
+
 def lock_of_worker(session: Session, worker_id: UUID) -> Sequence[Job]:
     """Lock the jobs that run on a worker."""
     statement = select(Job).where(RUNNING, Job.worker_id == worker_id).order_by(Job.id)

@@ -77,7 +77,7 @@ ADJUST = text("""
 """)
 
 
-LIFT = text("""
+CATCH_UP = text("""
     UPDATE lanes SET virtual_time = greatest(virtual_time, virtual_now) FROM models
     WHERE lanes.tenant_id = :tenant AND models.name = lanes.model
 """)
@@ -119,14 +119,14 @@ def wake(session: Session, lanes: Iterable[LaneKey]) -> None:
             session.execute(WAKE, _arrays(asleep))
 
 
-def lift(session: Session, tenant_id: UUID) -> None:
-    """Bring a tenant's lanes up to the virtual now, when a pause or a cap that held them back is changed.
+def catch_up(session: Session, tenant_id: UUID) -> None:
+    """Bring a tenant's lanes up to the virtual now, when what held them back is changed: a pause, a suspension, a cap.
 
     They were not served although they had jobs, and must not get the time back at the cost of the others.
     """
     lanes_of_it = select(Lane.model).where(Lane.tenant_id == tenant_id).order_by(Lane.model)
     session.execute(lanes_of_it.with_for_update(key_share=True))
-    session.execute(LIFT, {"tenant": tenant_id})
+    session.execute(CATCH_UP, {"tenant": tenant_id})
 
 
 def adjust(session: Session, changes: Iterable[tuple[LaneKey, Change]]) -> None:
@@ -167,7 +167,8 @@ PICK = text("""
         SELECT lanes.tenant_id, virtual_time, weight, virtual_time - outstanding / weight AS settled,
             least(coalesce(max_running, 2147483647) - running, :k) AS room
         FROM lanes JOIN tenants ON tenants.id = lanes.tenant_id
-        WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647) AND NOT paused
+        WHERE lanes.model = :model AND ready AND running < coalesce(max_running, 2147483647)
+            AND NOT paused AND suspended_at IS NULL
             AND lanes.tenant_id <> ALL (CAST(:seen AS uuid[]))
         ORDER BY virtual_time LIMIT greatest(:k, 16)),
     backlogged AS MATERIALIZED (

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, select, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import Text
@@ -21,6 +21,9 @@ class Tenant(Base):
         CheckConstraint("max_queued > 0", name="max_queued"),
         CheckConstraint("max_tokens_per_day > 0", name="max_tokens_per_day"),
         CheckConstraint("max_requests_per_minute > 0", name="max_requests_per_minute"),
+        CheckConstraint("retention_days > 0", name="retention_days"),
+        CheckConstraint("deleted_at IS NULL OR suspended_at IS NOT NULL", name="deleted_is_suspended"),
+        Index("tenants_suspended", "id", postgresql_where=text("suspended_at IS NOT NULL")),
     )
 
     id: Mapped[Identifier]
@@ -31,9 +34,12 @@ class Tenant(Base):
     max_tokens_per_day: Mapped[int | None] = mapped_column(BigInteger)  # billed and reserved; null: no limit
     max_requests_per_minute: Mapped[int | None]  # null: no limit
     paused: Mapped[bool] = mapped_column(server_default="false")  # nothing of it is claimed
+    retention_days: Mapped[int | None]  # of finished jobs; null: the server's setting
     master_key: Mapped[str]  # the name of the master key that wraps data_key
     data_key: Mapped[bytes]
     created_at: Mapped[Created]
+    suspended_at: Mapped[datetime | None]  # its keys are refused, nothing of it is claimed
+    deleted_at: Mapped[datetime | None]  # its data key is destroyed; the scheduler removes what is left
 
     @property
     def wrapped_key(self) -> WrappedKey:
@@ -63,5 +69,36 @@ FIND_KEY = text("SELECT * FROM find_api_key(:prefix)")
 
 def not_on_master_key(session: Session, name: str, limit: int) -> list[Tenant]:
     """Tenants whose data key is wrapped by another master key than this one, locked for re-wrapping."""
-    statement = select(Tenant).where(Tenant.master_key != name).order_by(Tenant.id).limit(limit)
-    return list(session.scalars(statement.with_for_update(skip_locked=True)))
+    stale = select(Tenant).where(Tenant.master_key != name, Tenant.deleted_at.is_(None))
+    statement = stale.order_by(Tenant.id).limit(limit).with_for_update(key_share=True, skip_locked=True)
+    return list(session.scalars(statement))
+
+
+def locked(session: Session, tenant_id: UUID) -> Tenant | None:
+    """One tenant, locked against other changes; those who only refer to it do not wait."""
+    return session.get(Tenant, tenant_id, with_for_update={"key_share": True}, populate_existing=True)
+
+
+REVOKE_ALL = text("""
+    UPDATE api_keys SET revoked_at = clock_timestamp() WHERE tenant_id = :tenant AND revoked_at IS NULL
+    RETURNING id
+""")
+
+
+def revoke_keys(session: Session, tenant_id: UUID) -> int:
+    """Revoke all keys of a tenant; returns how many were valid until now."""
+    return len(session.execute(REVOKE_ALL, {"tenant": tenant_id}).all())
+
+
+SAMPLES = text("""
+    SELECT id, master_key, data_key FROM (
+        SELECT id, master_key, data_key, row_number() OVER (PARTITION BY master_key ORDER BY id) AS number
+        FROM tenants WHERE deleted_at IS NULL) AS numbered
+    WHERE number <= :each ORDER BY master_key, id
+""")
+
+
+def samples(session: Session, each: int) -> list[tuple[UUID, WrappedKey]]:
+    """Some tenants of each master key in use, with their wrapped keys."""
+    rows = session.execute(SAMPLES, {"each": each})
+    return [(row.id, WrappedKey(row.master_key, bytes(row.data_key))) for row in rows]

@@ -76,6 +76,9 @@ def _planned(options: argparse._ArgumentGroup) -> None:
         help="your own note; repeatable",
     )
     options.add_argument(
+        "--retention-hours", type=int, metavar="N", help="delete the job and its text so long after its end"
+    )
+    options.add_argument(
         "--idempotency-key", metavar="KEY", help="the same key gives the same job, not a second one"
     )
     options.add_argument("--wait", action="store_true", help="show the piece as it grows, until the job ends")

@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 from quire_client.connection import Connection, read
 from quire_client.fields import plain
 from quire_client.usage import Usage, days
-from quire_client.values import Page, Tenant
+from quire_client.values import Page, Receipt, Tenant
 
 
 class Limits(TypedDict, total=False):
@@ -18,6 +18,7 @@ class Limits(TypedDict, total=False):
     max_queued: int
     max_tokens_per_day: int | None
     max_requests_per_minute: int | None
+    retention_days: int | None  # of finished jobs; None: the server's setting
     paused: bool
 
 
@@ -55,6 +56,32 @@ class Tenants:
 
     def get(self, tenant_id: str) -> Tenant:
         return read(self._connection.send("GET", "tenants", tenant_id, operator=True), Tenant.parse)
+
+    def suspend(self, tenant_id: str) -> Tenant:
+        """Refuse the tenant's keys and run nothing of it until `resume`; nothing is lost."""
+        return read(self._connection.send("POST", "tenants", tenant_id, "suspend", operator=True), Tenant.parse)
+
+    def resume(self, tenant_id: str) -> Tenant:
+        """Let a suspended tenant go on.
+
+        Raises:
+            ConflictError: it is deleted.
+
+        """
+        return read(self._connection.send("POST", "tenants", tenant_id, "resume", operator=True), Tenant.parse)
+
+    def delete(self, tenant_id: str) -> Receipt:
+        """Destroy a suspended tenant's data key; its rows are removed soon after.
+
+        Raises:
+            ConflictError: it is not suspended.
+
+        """
+        return read(self._connection.send("DELETE", "tenants", tenant_id, operator=True), Receipt.parse)
+
+    def receipt(self, tenant_id: str) -> Receipt:
+        """Return what is kept of a deleted tenant."""
+        return read(self._connection.send("GET", "tenants", tenant_id, "receipt", operator=True), Receipt.parse)
 
     def list(self, *, name: str | None = None, limit: int | None = None) -> Iterator[Tenant]:
         """Yield every tenant, or the one of a name, fetching pages of `limit` as they are needed."""

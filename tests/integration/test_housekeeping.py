@@ -163,43 +163,6 @@ def test_a_data_key_that_cannot_be_opened_does_not_keep_others_from_rotation(pla
     assert housekeeping.rewrap_data_keys(place.database, rotated) == 1
 
 
-# ---- retention ---------------------------------------------------------------------------------------------
-
-
-def age(place: Place, days: int) -> None:
-    with place.database.service() as session:
-        session.execute(
-            text("UPDATE jobs SET finished_at = finished_at - make_interval(days => :days)"), {"days": days}
-        )
-
-
-def test_old_jobs_are_deleted_with_their_texts_and_their_bills_stay(place: Place) -> None:
-    claimed = told(place, "Once")
-    age(place, 31)
-
-    assert housekeeping.forget_jobs(place.database, 30) == 1
-
-    assert rows(place, claimed) == 0
-    assert steps.bill(place, claimed.id).completion_tokens == 4
-
-
-def test_jobs_that_are_young_enough_are_kept(place: Place) -> None:
-    told(place, "Once")
-    age(place, 29)
-
-    assert housekeeping.forget_jobs(place.database, 30) == 0
-
-
-def test_unfinished_jobs_are_kept_however_old(place: Place) -> None:
-    queued = steps.queued(place)
-    with place.database.service() as session:
-        session.execute(text("UPDATE jobs SET created_at = created_at - interval '1 year'"))
-
-    housekeeping.forget_jobs(place.database, 1)
-
-    assert steps.job(place, queued.id).state == State.QUEUED
-
-
 # ---- partitions --------------------------------------------------------------------------------------------
 
 

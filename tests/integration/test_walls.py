@@ -107,6 +107,7 @@ def test_a_service_sees_all(place: Place, stranger: Tenant, table: str) -> None:
     "forbidden",
     [
         "SELECT FROM api_keys",
+        "SELECT FROM tenant_receipts",
         "SELECT FROM chunks_default",
         "UPDATE tenants SET weight = 100",
         "UPDATE workers SET draining = true",
@@ -179,7 +180,7 @@ def test_every_wall_has_a_policy_for_either_role(place: Place) -> None:
         policies = dict(session.execute(query).all())
 
     both = ["{quire_api}", "{quire_service}"]
-    assert policies == dict.fromkeys((*TABLES, "api_keys", "tenants"), both)
+    assert policies == dict.fromkeys((*TABLES, "api_keys", "tenant_receipts", "tenants"), both)
 
 
 def test_no_partition_can_be_reached_past_its_wall(place: Place) -> None:

@@ -233,7 +233,7 @@ def test_a_tenant_is_changed_by_what_is_named(command: Make) -> None:
     ran = command("tenant set ten_1 --max-running none --max-queued 7 --pause", httpx.Response(200, json=TENANT))
 
     assert ran.script.bodies == [{"max_running": None, "max_queued": 7, "paused": True}]
-    assert "paused             no" in ran.out
+    assert "state              active" in ran.out
 
 
 def test_a_change_of_nothing_is_refused_before_it_is_sent(command: Make) -> None:
@@ -257,7 +257,7 @@ def test_a_new_keys_secret_stands_alone_on_stdout(command: Make) -> None:
 
 
 def test_operators_lists_and_views(command: Make) -> None:
-    assert command("tenants list", page(TENANT)).out == "ten_1\treader\t1\t-\t-\t-\n"
+    assert command("tenants list", page(TENANT)).out == "ten_1\treader\t1\t-\t-\tactive\t-\n"
     assert command("key list ten_1", page(KEY)).out == "key_1\t-\tqk_abc\tjobs:read jobs:write\t-\t-\n"
     assert command("tenant show ten_1 --json", httpx.Response(200, json=TENANT)).document == TENANT
     assert command("key revoke ten_1 key_1", httpx.Response(204)).out == "revoked\n"

@@ -1,0 +1,82 @@
+"""The statements that remove finished jobs, a bounded number at a time. Their ledger entries stay."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+# now(), the start of the transaction: clock_timestamp() changes from row to row and could not use an index.
+PAST_OWN_RETENTION = text("""
+    SELECT id FROM jobs
+    WHERE finished_at IS NOT NULL AND retention_hours IS NOT NULL
+        AND (finished_at AT TIME ZONE 'UTC') + make_interval(hours => retention_hours) < now() AT TIME ZONE 'UTC'
+    ORDER BY (finished_at AT TIME ZONE 'UTC') + make_interval(hours => retention_hours)
+    LIMIT :limit FOR UPDATE SKIP LOCKED
+""")
+# The oldest of each tenant, by the retention of that tenant.
+PAST_TENANTS_RETENTION = text("""
+    SELECT id FROM jobs WHERE id IN (
+        SELECT oldest.id FROM tenants CROSS JOIN LATERAL (
+            SELECT id FROM jobs WHERE jobs.tenant_id = tenants.id
+                AND finished_at < now() - make_interval(days => coalesce(retention_days, CAST(:days AS int)))
+            ORDER BY finished_at LIMIT :limit) AS oldest
+        LIMIT :limit)
+    ORDER BY id FOR UPDATE SKIP LOCKED
+""")
+OF_TENANT = text("SELECT id FROM jobs WHERE tenant_id = :tenant ORDER BY id LIMIT :limit FOR UPDATE")
+DELETE_CHUNKS = text("""
+    WITH gone AS (DELETE FROM chunks WHERE job_id = ANY (CAST(:jobs AS uuid[])) RETURNING 1)
+    SELECT count(*) FROM gone
+""")
+DELETE_JOBS = text("DELETE FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))")
+DELETE_IDEMPOTENCY_KEYS = text("""
+    DELETE FROM idempotency_keys WHERE tenant_id = :tenant AND key IN (
+        SELECT key FROM idempotency_keys WHERE tenant_id = :tenant LIMIT :limit) RETURNING key
+""")
+# Last and together: a job that a late request has slipped in keeps its lane, and the whole is tried again.
+DELETE_TENANT = (
+    text("DELETE FROM lanes WHERE tenant_id = :tenant"),
+    text("DELETE FROM api_keys WHERE tenant_id = :tenant"),
+    text("DELETE FROM tenants WHERE id = :tenant"),
+)
+
+
+@dataclass(frozen=True)
+class Removed:
+    jobs: int
+    chunks: int
+
+
+def past_own_retention(session: Session, limit: int) -> Sequence[UUID]:
+    """Lock finished jobs older than they asked to become."""
+    return session.scalars(PAST_OWN_RETENTION, {"limit": limit}).all()
+
+
+def past_tenants_retention(session: Session, days: int | None, limit: int) -> Sequence[UUID]:
+    """Lock finished jobs older than their tenant keeps them; `days` is for tenants that do not say."""
+    return session.scalars(PAST_TENANTS_RETENTION, {"days": days, "limit": limit}).all()
+
+
+def of_tenant(session: Session, tenant_id: UUID, limit: int) -> Sequence[UUID]:
+    """Lock some jobs of a tenant, whatever their state."""
+    return session.scalars(OF_TENANT, {"tenant": tenant_id, "limit": limit}).all()
+
+
+def remove(session: Session, jobs: Sequence[UUID]) -> Removed:
+    """Remove locked jobs with their texts."""
+    if not jobs:
+        return Removed(0, 0)
+    chunks = int(session.scalar(DELETE_CHUNKS, {"jobs": list(jobs)}) or 0)
+    session.execute(DELETE_JOBS, {"jobs": list(jobs)})
+    return Removed(len(jobs), chunks)
+
+
+def remove_idempotency_keys(session: Session, tenant_id: UUID, limit: int) -> int:
+    return len(session.execute(DELETE_IDEMPOTENCY_KEYS, {"tenant": tenant_id, "limit": limit}).all())
+
+
+def remove_tenant(session: Session, tenant_id: UUID) -> None:
+    for statement in DELETE_TENANT:
+        session.execute(statement, {"tenant": tenant_id})
