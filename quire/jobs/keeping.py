@@ -40,7 +40,7 @@ def put_back_suspended(session: Session) -> int:
     take(session, [
         Step(
             Move(job.id, State.QUEUED, new_fence=True),
-            work=fairness.work_of_claim(job.prompt_tokens, ends[job.id].offset),
+            work=fairness.work_unheard(job.prompt_tokens, job.max_tokens, job.estimate, ends[job.id].offset),
         )
         for job in running
     ])  # fmt: skip

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from quire.store.job import Hold, Job, Run, State
+from quire.store.job import LIVE, Hold, Job, Run, State
 
 # The conditions of partial indexes, word for word: of a value that comes as a parameter a plan cannot know.
 HELD = text("state = 'queued' AND hold <> 0")
@@ -54,7 +54,7 @@ def lock_orphans(session: Session, limit: int) -> Sequence[Job]:
 def lock_suspended(session: Session, limit: int) -> Sequence[Job]:
     """Lock running jobs of tenants that are suspended."""
     suspended = text("tenant_id IN (SELECT tenants.id FROM tenants WHERE suspended_at IS NOT NULL)")
-    return session.scalars(_some(select(Job).where(Job.state == State.RUNNING, suspended), limit)).all()
+    return session.scalars(_some(select(Job).where(RUNNING, suspended), Job.worker_id, limit)).all()
 
 
 def lock_live(session: Session, tenant_id: UUID, limit: int) -> Sequence[Job]:

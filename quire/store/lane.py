@@ -120,7 +120,7 @@ def wake(session: Session, lanes: Iterable[LaneKey]) -> None:
 
 
 def catch_up(session: Session, tenant_id: UUID) -> None:
-    """Bring a tenant's lanes up to the virtual now, when what held them back is changed: a pause, a suspension, a cap.
+    """Bring a tenant's lanes up to the virtual now, when what held them back has changed: a pause, say, or a cap.
 
     They were not served although they had jobs, and must not get the time back at the cost of the others.
     """
