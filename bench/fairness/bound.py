@@ -40,5 +40,7 @@ def measure(options: Options) -> list[Figure]:
         Figure("bound_window", window.seconds, "s"),
         Figure("bound_served", sum(job.work for job in jobs), "tokens"),
         at_most("bound_difference", max(gap.widest for gap in found), "tokens", limit),
-        at_most("bound_difference_over_any_interval", max(gap.widest_between for gap in found), "tokens", 2 * limit),
+        at_most(
+            "bound_difference_over_any_interval", max(gap.widest_between for gap in found), "tokens", 2 * limit
+        ),
     ]

@@ -30,7 +30,9 @@ class Contender:
         self._model = model
         self._slots = slots
         self._work = int(estimate * DONE)
-        self._databases = {name: Database(url, name=f"bench-{name}", pool_size=1) for name in ("lease", "claim", "write")}
+        self._databases = {
+            name: Database(url, name=f"bench-{name}", pool_size=1) for name in ("lease", "claim", "write")
+        }
         self._claimed: queue.Queue[list[Claimed] | None] = queue.Queue()
         self._free = slots
         self._freed = threading.Condition()

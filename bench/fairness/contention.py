@@ -70,7 +70,14 @@ def _contend(place: Bare) -> list[Seen]:
     shape = (MODEL, str(SLOTS), str(ESTIMATE))
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "bench.fairness.contender", testing.sqlalchemy_url(place.url), str(worker), *shape],
+            [
+                sys.executable,
+                "-m",
+                "bench.fairness.contender",
+                testing.sqlalchemy_url(place.url),
+                str(worker),
+                *shape,
+            ],
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -117,7 +124,9 @@ def _longest_run(place: Bare, seen: Sequence[Seen]) -> int:
     lane_of = {job: lane for job, lane, _ in rows}
     started = {job: at for job, _, at in rows}
     # Claims are one after the other, and each tells its jobs in their turn.
-    claims = sorted((claim for one in seen for claim in one["claims"]), key=lambda claim: min(map(started.get, claim)))
+    claims = sorted(
+        (claim for one in seen for claim in one["claims"]), key=lambda claim: min(map(started.get, claim))
+    )
     order = [lane_of[job] for claim in claims for job in claim]
     both = min(len(order) - order[::-1].index(lane) for lane in set(order))  # then one of them was empty
     return max(len(list(run)) for _, run in groupby(order[:both]))

@@ -63,7 +63,5 @@ def show(figures: Sequence[Figure]) -> None:
         table.add_column(column, overflow="fold", justify="right" if column == "value" else "left")
     words = {None: "", True: "[green]pass[/green]", False: "[bold red]miss[/bold red]"}
     for figure in figures:
-        table.add_row(
-            figure.name, f"{figure.value:,.2f}", figure.unit, figure.bound or "", words[figure.met]
-        )
+        table.add_row(figure.name, f"{figure.value:,.2f}", figure.unit, figure.bound or "", words[figure.met])
     Console(width=120).print(table)

@@ -90,7 +90,9 @@ def _polls(options: Options, system: Live, customer: Customer) -> list[Figure]:
         for number in range(WAITERS)
     ]
     begun = time.monotonic()
-    wait_until(lambda: _seated(system.system.url) >= WAITERS, "the thousand do not get their seats", WAIT_SECONDS / 2)
+    wait_until(
+        lambda: _seated(system.system.url) >= WAITERS, "the thousand do not get their seats", WAIT_SECONDS / 2
+    )
     say(f"{WAITERS} wait after {time.monotonic() - begun:.1f} s")
     thousand = _repeat(system, customer, options.seconds, poll, 200)
     for job in held:
