@@ -32,7 +32,7 @@ class Delivered:
 
 
 class JobReader:
-    """Each method is one transaction of the tenant, but `ended`. NotFound is raised for what is not the tenant's."""
+    """Each method but `ended` is one transaction of the tenant. NotFound: it is not the tenant's."""
 
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
@@ -66,7 +66,7 @@ class JobReader:
         return state.is_terminal
 
     def ended(self, job_ids: Sequence[UUID]) -> list[UUID]:
-        """Return those of the jobs, of any tenants, that are over or gone; for the waiting room, not for answers."""
+        """Return which of the jobs, of any tenants, are over or gone: for the waiting room, never for answers."""
         with self._database.service() as session:
             return queries.not_live(session, job_ids)
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 # An idle reader's old snapshot makes claims slow; a lock waited for too long is better refused. A worker that
@@ -23,6 +25,25 @@ SCHEDULER_CONNECTIONS = 2
 
 AS_ROLE = text("SELECT set_config('role', :role, true), set_config('quire.tenant', :tenant, true)")
 PATIENCE = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+
+
+@contextmanager
+def one_trip(session: Session) -> Iterator[None]:
+    """Send the statements of this block together and wait once, at its end; what they return cannot be read.
+
+    Raises what the statements would raise, and none after one that failed is done.
+    """
+    raw = session.connection().connection.driver_connection
+    if not isinstance(raw, psycopg.Connection):
+        raise TypeError(f"{type(raw)} cannot send statements together")
+    try:
+        with raw.pipeline():
+            yield
+    except psycopg.Error as error:
+        dialect = session.get_bind().dialect
+        raise DBAPIError.instance(
+            None, None, error, psycopg.Error, hide_parameters=True, dialect=dialect
+        ) from error
 
 
 class Database:
@@ -77,7 +98,8 @@ class Database:
     @contextmanager
     def _begin(self, role: str, tenant: str = "", engine: Engine | None = None) -> Iterator[Session]:
         with Session(engine or self.engine, expire_on_commit=False) as session, session.begin():
-            session.execute(AS_ROLE, {"role": role, "tenant": tenant})
+            with one_trip(session):  # with the BEGIN before it
+                session.execute(AS_ROLE, {"role": role, "tenant": tenant})
             yield session
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from quire import fairness
+from quire.database import one_trip
 from quire.store import Job, job_steps, ledger
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
@@ -43,16 +44,19 @@ def take(session: Session, steps: Sequence[Step]) -> None:
         return
     by_id = {step.move.id: step for step in steps}
     moved = [(row, by_id[row.id]) for row in job_steps.move(session, [step.move for step in steps])]
-    ledger.settle(session, [
+    bills = [
         (row.id, row.prompt_tokens if row.started_at else 0, step.move.completion_tokens)
         for row, step in moved
         if step.move.state.is_terminal
-    ])  # fmt: skip
-    lanes.adjust(session, [
+    ]
+    changes = [
         (LaneKey(row.model, row.tenant_id), Change.ended(row.charged, step.work))
         for row, step in moved
         if step.work is not None
-    ])  # fmt: skip
+    ]
+    with one_trip(session):
+        ledger.settle(session, bills)
+        lanes.adjust(session, changes)
     lanes.wake(
         session, [LaneKey(row.model, row.tenant_id) for row, step in moved if not step.move.state.is_terminal]
     )
