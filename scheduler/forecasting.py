@@ -37,7 +37,7 @@ DEEPEST = 100_000  # or a single lane with so many
 FRESH_SECONDS = 0.9  # that the count of a lane is good for,
 JOBS_A_SECOND = 1_000  # and a second more for each so many jobs of it
 
-DRAWN = 4  # predictions made at once, to be compared with what comes
+DRAWN = 6  # predictions made at once, to be compared with what comes
 PENDING = 50  # of each kind
 
 
@@ -118,12 +118,12 @@ def _look_at_slots(
     asked = {"model": row.model, "ratio": done.ratio, "speed": done.speed}
     seen = session.execute(forecast.RUNNING, asked).one()
     row.slots, row.running, row.unfinished = int(seen.slots), int(seen.running), float(seen.unfinished)
-    wanted = any(lane.jobs and (lane.max_running is None or lane.running < lane.max_running) for lane in ready)
-    if wanted and row.slots:
+    wanted = sum(lane.jobs for lane in ready if lane.max_running is None or lane.running < lane.max_running)
+    if wanted > row.slots > 0:  # fewer may have come just now, and the slots only be about to take them
         use = min(1.0, row.running / row.slots)
         row.utilisation = max(LEAST_USE, row.utilisation + SMOOTH * (use - row.utilisation))
     starts = [start for start in (last_start, seen.last_start) if start]
-    idle = wanted and row.running < row.slots
+    idle = wanted > 0 and row.running < row.slots
     row.idle_since = max([row.idle_since or moment, *starts]) if idle else None
 
 

@@ -29,7 +29,7 @@ class Forecast(Base):
     slots: Mapped[int] = mapped_column(server_default="0")  # of live workers
     running: Mapped[int] = mapped_column(server_default="0")
     unfinished: Mapped[float] = mapped_column(server_default="0")  # work that running jobs have still to do
-    utilisation: Mapped[float] = mapped_column(server_default="1")  # of the slots, while jobs wait
+    utilisation: Mapped[float] = mapped_column(server_default="1")  # of the slots, while many jobs wait
     idle_since: Mapped[datetime | None]  # slots are free and jobs wait, and none has started since
     tags: Mapped[list[float]] = mapped_column(ARRAY(Double), server_default="{}")  # the curve of quire/eta.py
     works: Mapped[list[float]] = mapped_column(ARRAY(Double), server_default="{}")
@@ -181,7 +181,8 @@ READY = text("""
     WHERE lanes.model = :model AND ready AND NOT paused AND suspended_at IS NULL
 """)
 
-# Every tenant is drawn alike, and any of its first jobs.
+# Every tenant is drawn alike, and half the time its last job, which is where a job stands when it is submitted;
+# otherwise any of its first.
 DRAW = text("""
     SELECT drawn_job.id FROM (
         SELECT tenant_id, jobs FROM lane_forecasts WHERE model = :model AND jobs > 0
@@ -190,7 +191,7 @@ DRAW = text("""
         SELECT id FROM jobs
         WHERE model = :model AND jobs.tenant_id = drawn.tenant_id AND state = 'queued' AND hold = 0
         ORDER BY priority DESC, seq
-        OFFSET CAST(floor(random() * least(drawn.jobs, :deep)) AS bigint) LIMIT 1) AS drawn_job
+        OFFSET CAST(floor(least(random() * 2, 1) * (least(drawn.jobs, :deep) - 1)) AS bigint) LIMIT 1) AS drawn_job
 """)
 OUTCOMES = text("""
     SELECT guesses.job_id, guesses.kind, p50, p90, jobs.started_at,

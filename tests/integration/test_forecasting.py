@@ -256,3 +256,16 @@ def test_measuring_leaves_claims_and_submissions_alone(place: Place) -> None:
 
         assert len(steps.claim(place, worker, 1)) == 1
         steps.queued(place)
+
+
+def test_slots_that_are_about_to_take_what_just_came_do_not_count_as_badly_used(place: Place) -> None:
+    steps.worker(place, slots=4)
+    steps.many_queued(place, 4)
+    measure(place)
+    assert forecast(place).utilisation == 1.0
+
+    steps.many_queued(place, 1)
+    change(place, "UPDATE lane_forecasts SET counted_at = counted_at - interval '1 min'")
+    measure(place)
+
+    assert forecast(place).utilisation < 1.0
