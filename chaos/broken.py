@@ -37,7 +37,7 @@ BREAKAGES = {
             ("SELECT jobs.id, jobs.fence FROM jobs\n", "SELECT jobs.id, mine.fence FROM jobs\n"),
             ("ON jobs.id = mine.id AND jobs.fence = mine.fence\n", "ON jobs.id = mine.id\n"),
         ),
-        ("--jobs", "60", "--rate", "6", "--slow", "1", "--only", "worker stopped beyond its lease"),
+        ("--jobs", "40", "--rate", "5", "--slow", "1", "--only", "worker stopped beyond its lease"),
     ),
     # Every retry is a new job.
     "idempotency": Breakage(
@@ -48,7 +48,7 @@ BREAKAGES = {
                 "None",
             ),
         ),
-        ("--jobs", "150", "--rate", "25", "--only", "API killed"),
+        ("--jobs", "100", "--rate", "25", "--only", "API killed"),
     ),
 }
 

@@ -81,7 +81,7 @@ def stop_worker(scene: Scene) -> Injected:
     hit = scene.system.running_on(worker)
     at = time.time()
     scene.system.processes.strike(worker, signal.SIGSTOP)
-    scene.system.processes.pause(scene.system.choices.lease + 2.0)
+    _until_taken_over(scene, worker, hit)
     scene.system.processes.strike(worker, signal.SIGCONT)
     return Injected("worker stopped beyond its lease", at, "hit jobs run again", hit)
 
@@ -184,7 +184,7 @@ def cut_off(scene: Scene) -> Injected:
     hit = scene.system.running_on(worker)
     at = time.time()
     scene.system.postgres_proxy.refuse()
-    scene.system.processes.pause(scene.system.choices.lease + 2.0)
+    _until_taken_over(scene, worker, hit)
     scene.system.postgres_proxy.allow()
     return Injected("cut off from Postgres", at, "hit jobs run again", hit)
 
@@ -231,6 +231,14 @@ PATIENT = "job that kills its worker"  # takes the lives of three workers, so ha
 def _harm(scene: Scene, kind: str) -> str:
     scene.system.until(scene.system.answers, HARM_SECONDS, "the API")  # whoever submits here tends no process
     return scene.harm.submit(harmful(kind, f"{kind}-{time.time_ns()}"))
+
+
+def _until_taken_over(scene: Scene, worker: str, jobs: Sequence[str]) -> None:
+    """Let a lease lapse, until another worker runs some of the jobs: the worst moment for the first to be back."""
+    (other,) = (name for name in WORKERS if name != worker)
+    deadline = time.monotonic() + scene.system.choices.lease + 4.0
+    while time.monotonic() < deadline and not set(jobs) & set(scene.system.running_on(other)):
+        scene.system.processes.pause(0.05)
 
 
 def _one(scene: Scene, names: Sequence[str]) -> str:

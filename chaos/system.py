@@ -42,7 +42,7 @@ SELECT jobs.id::text FROM jobs JOIN workers ON workers.id = jobs.worker_id
 WHERE jobs.state = 'running' AND workers.pid = %s
 """
 LIVE = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
-ENDED = "SELECT FROM jobs WHERE id = %s::uuid AND finished_at IS NOT NULL"
+ENDED = "SELECT 1 FROM jobs WHERE id = %s::uuid AND finished_at IS NOT NULL"
 ALIVE = "SELECT pid FROM workers WHERE lease_until > clock_timestamp() AND NOT draining"
 
 

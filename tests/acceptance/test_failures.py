@@ -30,7 +30,7 @@ LEASE = 2.0
 SECONDS = 60.0
 ROUNDS = 10
 MADE = "SELECT count(*) FROM jobs WHERE metadata->>'key' = %s"
-BLOCKED = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'quire-api'"
+BLOCKED = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'quire-api'"
 PATH = """
 SELECT array_agg(new_state ORDER BY seq), max(logged) FROM chaos.steps
 WHERE job_id = %s::uuid AND old_state IS DISTINCT FROM new_state
