@@ -37,7 +37,7 @@ BREAKAGES = {
             ("SELECT jobs.id, jobs.fence FROM jobs\n", "SELECT jobs.id, mine.fence FROM jobs\n"),
             ("ON jobs.id = mine.id AND jobs.fence = mine.fence\n", "ON jobs.id = mine.id\n"),
         ),
-        ("--jobs", "40", "--rate", "5", "--slow", "1", "--only", "worker stopped beyond its lease"),
+        ("--jobs", "48", "--rate", "8", "--slow", "1", "--only", "worker stopped beyond its lease"),
     ),
     # Every retry is a new job.
     "idempotency": Breakage(

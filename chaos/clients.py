@@ -16,7 +16,7 @@ from chaos.intents import Intent
 from chaos.works import ALL
 
 PATIENCE = 120.0  # seconds for one request, all tries together
-ANSWER = 15.0  # for one answer
+ANSWER = 30.0  # for one answer
 HOLD = 10  # that the server is asked to hold an answer back
 READING = 60.0  # that a client follows one job
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0

@@ -14,6 +14,7 @@ from chaos.system import APIS, SCHEDULERS, WORKERS, System
 from chaos.valkey import fill_disk, free_disk
 
 HARM_SECONDS = 120.0
+BUSY_SECONDS = 3.0  # for jobs to be found at work
 Back = Literal["hit jobs run again", "new jobs start", "submits are answered"]
 
 
@@ -53,8 +54,7 @@ class Fault:
 
 
 def kill_worker(scene: Scene) -> Injected:
-    worker = _one(scene, WORKERS)
-    hit = scene.system.running_on(worker)
+    worker, hit = _busiest(scene)
     at = time.time()
     scene.system.processes.strike(worker)
     return Injected("worker killed", at, "hit jobs run again", hit)
@@ -62,10 +62,9 @@ def kill_worker(scene: Scene) -> Injected:
 
 def lose_worker(scene: Scene) -> Injected:
     """As if its machine was gone: nobody sees it exit, and its lease has to lapse."""
-    worker = _one(scene, WORKERS)
+    worker, hit = _busiest(scene)
     scene.system.expires = False
     try:
-        hit = scene.system.running_on(worker)
         at = time.time()
         scene.system.processes.put_down(worker)
     finally:
@@ -77,8 +76,7 @@ def lose_worker(scene: Scene) -> Injected:
 
 def stop_worker(scene: Scene) -> Injected:
     """Stop it beyond its lease and let it go on: a zombie that believes its jobs are its own."""
-    worker = _one(scene, WORKERS)
-    hit = scene.system.running_on(worker)
+    worker, hit = _busiest(scene)
     at = time.time()
     scene.system.processes.strike(worker, signal.SIGSTOP)
     _until_taken_over(scene, worker, hit)
@@ -87,8 +85,7 @@ def stop_worker(scene: Scene) -> Injected:
 
 
 def drain_worker(scene: Scene) -> Injected:
-    worker = _one(scene, WORKERS)
-    hit = scene.system.running_on(worker)
+    worker, hit = _busiest(scene)
     at = time.time()
     scene.system.drain(worker)
     scene.system.processes.bring_up(worker)
@@ -238,6 +235,17 @@ def _until_taken_over(scene: Scene, worker: str, jobs: Sequence[str]) -> None:
     (other,) = (name for name in WORKERS if name != worker)
     deadline = time.monotonic() + scene.system.choices.lease + 4.0
     while time.monotonic() < deadline and not set(jobs) & set(scene.system.running_on(other)):
+        scene.system.processes.pause(0.05)
+
+
+def _busiest(scene: Scene) -> tuple[str, list[str]]:
+    """Return the worker that has the most jobs, and these; waits for a moment in which there are some."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        at_work = [(name, scene.system.running_on(name)) for name in scene.choice.sample(WORKERS, len(WORKERS))]
+        worker, jobs = max(at_work, key=lambda pair: len(pair[1]))
+        if jobs or time.monotonic() > deadline:
+            return worker, jobs
         scene.system.processes.pause(0.05)
 
 

@@ -26,7 +26,7 @@ class Intent:
 
 
 def intents(seed: int, client: str, jobs: int, *, slow: float = 0.01) -> list[Intent]:
-    """Return what one client does, in its order. `slow`: the share of jobs that last seconds, to be found at work."""
+    """Return what one client does, in its order. `slow`: the share of jobs that last seconds."""
     choice = random.Random(f"{seed}/{client}")
     return [_intent(choice, f"{client}-{number}", slow) for number in range(jobs)]
 

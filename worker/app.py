@@ -93,7 +93,7 @@ def wake_celery() -> None:
     """
     loop = get_event_loop()
     if loop is not None:
-        loop.call_soon(lambda: None)
+        loop.call_soon(lambda: None)  # type: ignore[no-untyped-call]
 
 
 def end_with_thread(crash: threading.ExceptHookArgs) -> None:

@@ -142,8 +142,11 @@ def test_a_submit_whose_api_died_after_its_commit_is_answered_with_the_same_job(
 
 def test_a_connection_made_while_the_api_is_restarted_waits_for_it(stage: Stage, system: System) -> None:
     for api in APIS:
-        system.processes.strike(api)
+        system.processes.put_down(api)
     submitted = in_background(lambda: stage.client.submit(Intent(stage.key(), IS_ORDINARY[1]), patience=0))
+
+    for api in APIS:
+        system.processes.bring_up(api)
 
     system.until(submitted.done, SECONDS, "an answer")
 
