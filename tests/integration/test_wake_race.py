@@ -82,7 +82,8 @@ class Race:
         """End the race when all jobs have ended, or one is stranded."""
         with self.place.database.service() as session:
             live, stranded = session.execute(LIVE_AND_STRANDED).one()
-        self.stranded = max(self.stranded, stranded)  # another thread's look may have come later, and seen it woken
+        # Kept, because another thread may look later, when the lane has been woken by luck.
+        self.stranded = max(self.stranded, stranded)
         late = time.monotonic() > self.deadline
         if self.stranded or late or not (live or self.submitting):
             self.over.set()
