@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
@@ -41,7 +41,7 @@ class Bare:
 
     def tenants(self, count: int) -> list[UUID]:
         """Make tenants with their lanes, at virtual times that lie apart."""
-        rows = []
+        rows: list[dict[str, Any]] = []
         for number in range(count):
             tenant = ids.new_id()
             wrapped = testing.RING.new_data_key(tenant)

@@ -1,13 +1,13 @@
 """Service of equal tenants that always have jobs waiting: how far apart it ever gets, beside the bound of VTC.
 
-The bound (arXiv 2401.00588, theorem 4.4: over any interval the service of two backlogged clients differs by no more
-than 2 U) in the terms of our claims. Let E be the largest estimate of a job in tokens and S the slots of all workers.
-A job is charged its estimate E' <= E at its claim, which is given to the lane with the least charge, also within one
+The bound (arXiv 2401.00588, theorem 4.4: over any interval the service of two backlogged clients differs by no
+more than 2 U) in the terms of our claims. Let E be the largest estimate of a job in tokens and S the slots of all
+workers. A job is charged its estimate at its claim, and goes to the lane with the least charge, also within one
 claim of k jobs; at its end the charge is corrected to the work done. Let v be a lane's charge, o its part for jobs
 that still run, s = v - o the service that is done. When lane f was last given a job, v_f <= v_g for any other
 backlogged g; since then s_f <= v_f + E <= v_g + E = s_g + o_g + E, and s_g never falls. At most S jobs run, so
-o_g <= S E. Hence |s_f - s_g| <= U = (S + 1) E at any time after both began at once, and 2 U over any interval. S E is
-what VTC calls M, the tokens that a batch may hold; the one E more is what it calls the input of one request.
+o_g <= S E. Hence |s_f - s_g| <= U = (S + 1) E at any time after both began at once, and 2 U over any interval.
+S E is what VTC calls M, the tokens that a batch may hold; the one E more is what it calls a request's input.
 
 Three tenants of the same weight: one of short jobs, one of long ones, one whose estimates are far too high.
 """

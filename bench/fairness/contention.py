@@ -103,7 +103,8 @@ def _contend(place: Bare) -> list[Seen]:
 def _rate(place: Bare) -> float:
     """Jobs a second, from the first claim to the last commit."""
     return place.number(
-        "SELECT count(*) / extract(epoch FROM max(finished_at) - min(started_at)) FROM jobs WHERE state = 'succeeded'"
+        "SELECT count(*) / extract(epoch FROM max(finished_at) - min(started_at)) FROM jobs "
+        "WHERE state = 'succeeded'"
     )
 
 
@@ -125,7 +126,7 @@ def _longest_run(place: Bare, seen: Sequence[Seen]) -> int:
     started = {job: at for job, _, at in rows}
     # Claims are one after the other, and each tells its jobs in their turn.
     claims = sorted(
-        (claim for one in seen for claim in one["claims"]), key=lambda claim: min(map(started.get, claim))
+        (claim for one in seen for claim in one["claims"]), key=lambda claim: min(map(started.__getitem__, claim))
     )
     order = [lane_of[job] for claim in claims for job in claim]
     both = min(len(order) - order[::-1].index(lane) for lane in set(order))  # then one of them was empty

@@ -47,7 +47,7 @@ Latencies = dict[tuple[str, int], list[float]]  # milliseconds, by operation and
 class NoNotices:
     """Nobody waits here, so nobody listens."""
 
-    def listen(self, on_notice: Callable[[UUID], None], stop: threading.Event) -> None:
+    def listen(self, _on_notice: Callable[[UUID], None], stop: threading.Event) -> None:
         stop.wait()
 
 

@@ -1,4 +1,4 @@
-"""How much the API takes: single submits, ten thousand jobs in one request, and polls while a thousand clients wait.
+"""How much the API takes: single submits, ten thousand jobs in one request, and polls beside a thousand waiters.
 
 Clients and server share the same cores, and the worker goes on with the jobs meanwhile.
 """

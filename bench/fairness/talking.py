@@ -2,9 +2,12 @@
 
 import json
 import socket
+import time
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
+
+IDLE_SECONDS = 1.0  # the server closes what was idle for two
 
 
 class Talker:
@@ -13,12 +16,17 @@ class Talker:
     def __init__(self, url: str, key: str, timeout: float = 120.0) -> None:
         address = urlsplit(url)
         self._connection = HTTPConnection(address.hostname or "", address.port, timeout=timeout)
+        self._used = 0.0
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 
     def send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self._connection.close()  # the server may have done so; the next request opens it again
         self._connection.request(method, path, body, self._headers)
         answer = self._connection.getresponse()
-        return answer.status, answer.read()
+        text = answer.read()
+        self._used = time.monotonic()
+        return answer.status, text
 
     def asked(self, method: str, path: str, expected: int, body: object = None) -> dict[str, Any]:
         """Send and read JSON.

@@ -14,8 +14,8 @@ from bench.fairness.served import ended
 IDLE = 50
 JOB = Ask(tokens=128)
 JOBS = 400
-ROUNDS = 2
-AS_FAST, BUSY = 0.95, 0.9
+ROUNDS = 3
+AS_MUCH = 0.95  # of what it gets alone
 TEXTS, STEPS = "quire_engine_decoded_tokens_total", "quire_engine_steps_total"
 
 
@@ -38,13 +38,14 @@ def measure(options: Options) -> list[Figure]:
         wait_until(lambda: all(system.count(tenant, "succeeded") for tenant in idle), "the idle do not end")
         among = [_round(system, active.tenant, port) for _ in range(ROUNDS)]
     say(f"alone {alone}, among {IDLE} idle {among}")
-    fast, busy = max(one.rate for one in among), max(one.busy for one in among)
-    base = max(one.rate for one in alone)
+    rates = [max(one.rate for one in rounds) for rounds in (alone, among)]
+    busy = [max(one.busy for one in rounds) for rounds in (alone, among)]
     return [
-        Figure("work_conserving_alone", base, "jobs/s"),
-        Figure("work_conserving_among_idle", fast, "jobs/s"),
-        at_least("work_conserving_ratio", fast / base, "x", AS_FAST),
-        at_least("work_conserving_slots_busy", busy, "of the slots", BUSY),
+        Figure("work_conserving_alone", rates[0], "jobs/s"),
+        Figure("work_conserving_among_idle", rates[1], "jobs/s"),
+        at_least("work_conserving_ratio", rates[1] / rates[0], "x", AS_MUCH),
+        Figure("work_conserving_slots_busy_alone", busy[0], "of the slots"),
+        at_least("work_conserving_slots_busy", busy[1], "of the slots", AS_MUCH * busy[0]),
     ]
 
 
