@@ -37,7 +37,7 @@ DEEPEST = 100_000  # or a single lane with so many
 FRESH_SECONDS = 0.9  # that the count of a lane is good for,
 JOBS_A_SECOND = 1_000  # and a second more for each so many jobs of it
 
-DRAWN = 6  # predictions made at once, to be compared with what comes
+DRAWN = 4  # predictions made at once, to be compared with what comes
 PENDING = 50  # of each kind
 
 
