@@ -1,6 +1,6 @@
 """Measures how models are served and what waits in their lanes, so that a waiting job can be explained.
 
-A look at a job then reads three rows, however many jobs and lanes there are. All that is read here is bounded, and
+A look at a job then reads a few rows, however many jobs and lanes there are. All that is read here is bounded, and
 the more a measurement costs the rarer it is.
 """
 
