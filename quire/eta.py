@@ -135,7 +135,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Service:
-    """How a model is served at one moment, `age` seconds ago."""
+    """How a model is served."""
 
     slots: int
     running: int
@@ -143,8 +143,8 @@ class Service:
     rate: float  # work a second of all slots together, when they are wanted; 0: unknown
     job_work: float  # of a job, on average
     half: float  # work left of a job met while it runs: its square by twice its mean (renewal theory)
-    age: float
     curve: Curve
+    age: float  # of the curve, in seconds
 
 
 @dataclass(frozen=True)
@@ -160,9 +160,12 @@ class Spot:
 
 
 def work_of_others(service: Service, spot: Spot) -> float:
-    """Work of other lanes that is claimed before the job."""
+    """Work of other lanes that is claimed before the job.
+
+    What was served since the curve was drawn, the job's own lane too, is in it and has to come off.
+    """
     own = min(spot.counted, spot.ahead + spot.job / 2)
-    return max(0.0, service.curve.at(spot.tag) - own)
+    return max(0.0, service.curve.at(spot.tag) - own - service.rate * service.age)
 
 
 def work_before(service: Service, spot: Spot) -> float:
@@ -177,8 +180,7 @@ def starts_at_once(service: Service, spot: Spot) -> bool:
 
 def waits_for_others(service: Service, spot: Spot) -> bool:
     """Whether other lanes are served before it."""
-    # What was served since the curve was drawn, its own lane's too, counts in it as the others'.
-    return work_of_others(service, spot) > max(service.job_work / 2, service.rate * service.age)
+    return work_of_others(service, spot) > service.job_work / 2
 
 
 def seconds_to_start(service: Service, spot: Spot) -> float | None:
@@ -192,7 +194,7 @@ def seconds_to_start(service: Service, spot: Spot) -> float | None:
     fair = 0.0
     if not starts_at_once(service, spot):
         work = work_before(service, spot) + service.unfinished - (service.slots - 1) * service.half
-        fair = work / service.rate - service.age
+        fair = work / service.rate
     return max(0.0, fair, _seconds_under_cap(service, spot))
 
 

@@ -105,15 +105,17 @@ def seconds_to_start(job: Job, ahead: Ahead, view: View) -> float | None:
 def service_of(job: Job, view: View) -> Service | None:
     """Put together how the job's model is served; None if that was not measured lately."""
     known = view.forecast
-    if known is None or view.age is None or view.age > STALE_SECONDS or not known.slots:
+    if known is None or view.age is None or view.age > STALE_SECONDS:
         return None
     done = known.done
+    job_work = done.work / done.jobs if done.jobs else float(job.estimate)
     return Service(
-        slots=known.slots,
-        running=known.running,
-        unfinished=known.unfinished,
-        rate=done.speed * known.utilisation * known.slots,
-        job_work=done.work / done.jobs if done.jobs else float(job.estimate),
+        slots=view.live_slots,
+        running=view.live_running,
+        # What has been claimed since and what has ended since leave a difference of whole jobs.
+        unfinished=max(0.0, known.unfinished + (view.live_running - known.running) * job_work),
+        rate=done.speed * known.utilisation * view.live_slots,
+        job_work=job_work,
         half=done.square / done.work / 2 if done.work else job.estimate / 2,
         age=view.age,
         curve=known.curve,

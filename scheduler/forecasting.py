@@ -1,6 +1,6 @@
 """Measures how models are served and what waits in their lanes, so that a waiting job can be explained.
 
-A look at a job then reads three rows, however many jobs and lanes there are. All that is read here is bounded, and
+A look at a job then reads a few rows, however many jobs and lanes there are. All that is read here is bounded, and
 the more a measurement costs the rarer it is.
 """
 
@@ -37,7 +37,7 @@ DEEPEST = 100_000  # or a single lane with so many
 FRESH_SECONDS = 0.9  # that the count of a lane is good for,
 JOBS_A_SECOND = 1_000  # and a second more for each so many jobs of it
 
-DRAWN = 6  # predictions made at once, to be compared with what comes
+DRAWN = 4  # predictions made at once, to be compared with what comes
 PENDING = 50  # of each kind
 
 

@@ -19,6 +19,16 @@ CREATE POLICY tenant ON lane_forecasts TO quire_api
     USING (tenant_id = nullif(current_setting('quire.tenant', true), '')::uuid);
 CREATE POLICY service ON lane_forecasts TO quire_service USING (true);
 """
+# How many slots are taken, which is no tenant's secret, though whose jobs they run is.
+RUNNING_JOBS = """
+CREATE FUNCTION running_jobs(wanted text) RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(*) FROM workers JOIN jobs ON jobs.worker_id = workers.id AND jobs.state = 'running'
+    WHERE workers.model = wanted AND lease_until > clock_timestamp() AND NOT draining
+$$;
+REVOKE ALL ON FUNCTION running_jobs(text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION running_jobs(text) TO quire_api, quire_service;
+"""
 # Rewritten every second.
 VACUUM = """
 ALTER TABLE forecasts SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
@@ -101,4 +111,5 @@ def upgrade() -> None:
     )
     op.execute(GRANTS)
     op.execute(WALL)
+    op.execute(RUNNING_JOBS)
     op.execute(VACUUM)

@@ -36,6 +36,7 @@ class View:
     forecast: Forecast | None
     age: float | None  # of the forecast, in seconds
     live_slots: int
+    live_running: int  # jobs on them
 
 
 # Two ranges of one index. As one condition with OR, a job at the head would be looked for through all its lane.
@@ -89,11 +90,20 @@ def view(session: Session, job: Job) -> View:
     )
     age = cast(extract("epoch", func.clock_timestamp() - Forecast.measured_at), Float)
     statement = (
-        select(Lane, Tenant, LaneForecast, Forecast, age, live.scalar_subquery(), func.clock_timestamp())
+        select(
+            Lane,
+            Tenant,
+            LaneForecast,
+            Forecast,
+            age,
+            live.scalar_subquery(),
+            func.running_jobs(Lane.model),
+            func.clock_timestamp(),
+        )
         .join(Tenant, Tenant.id == Lane.tenant_id)
         .outerjoin(LaneForecast, (LaneForecast.model == Lane.model) & (LaneForecast.tenant_id == Lane.tenant_id))
         .outerjoin(Forecast, Forecast.model == Lane.model)
         .where(Lane.model == job.model, Lane.tenant_id == job.tenant_id)
     )
-    lane, tenant, counted, forecast, seconds, slots, now = session.execute(statement).one()
-    return View(now, tenant, lane, counted, forecast, seconds, int(slots))
+    lane, tenant, counted, forecast, seconds, slots, running, now = session.execute(statement).one()
+    return View(now, tenant, lane, counted, forecast, seconds, int(slots), int(running))

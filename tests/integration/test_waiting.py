@@ -99,6 +99,22 @@ def test_what_is_seen_of_a_lane_is_ones_own(place: Place) -> None:
     assert (seen.live_slots, seen.counted, seen.forecast, seen.age) == (5, None, None, None)
 
 
+def test_the_slots_that_others_have_taken_are_seen_by_every_tenant(place: Place) -> None:
+    other = steps.tenant(place)
+    worker, draining = steps.worker(place, slots=5), steps.worker(place, slots=5)
+    steps.many_queued(place, 3)
+    steps.claim(place, worker, 2)
+    steps.claim(place, draining, 1)
+    waits = steps.queued(place, other)
+    with place.database.service() as session:
+        session.execute(text("UPDATE workers SET draining = true WHERE id = :id"), {"id": draining})
+
+    with place.database.tenant(other.id) as session:
+        seen = waiting.view(session, waits)
+
+    assert (seen.live_slots, seen.live_running) == (5, 2)
+
+
 def test_a_cancelled_job_stands_before_nobody(place: Place) -> None:
     first, second = steps.queued(place), steps.queued(place)
     with place.database.tenant(place.tenant.id) as session:

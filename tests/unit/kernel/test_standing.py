@@ -37,6 +37,7 @@ def view(
     counted: LaneForecast | None = None,
     age: float | None = 0.0,
     live_slots: int = 4,
+    live_running: int = 4,
     paused: bool = False,
     max_running: int | None = None,
     running: int = 0,
@@ -44,7 +45,7 @@ def view(
 ) -> View:
     tenant = Tenant(id=new_id(), weight=1.0, paused=paused, max_running=max_running)
     lane = Lane(virtual_time=virtual_time, outstanding=0, running=running)
-    return View(NOW, tenant, lane, counted, known or forecast(), age, live_slots)
+    return View(NOW, tenant, lane, counted, known or forecast(), age, live_slots, live_running)
 
 
 def counted_lane(**columns: Any) -> LaneForecast:
@@ -67,24 +68,31 @@ def test_a_job_held_for_its_time_says_so() -> None:
         (view(max_running=1, running=1, virtual_time=100.0), Blocker.CAP),
         (view(virtual_time=100.0), Blocker.FAIRNESS),
         (view(virtual_time=0.0), Blocker.BUSY),
-        (view(known=forecast(running=3)), None),
-        (view(known=forecast(running=3), virtual_time=100.0), Blocker.FAIRNESS),
+        (view(live_running=3), None),
+        (view(live_running=3, virtual_time=100.0), Blocker.FAIRNESS),
         (view(age=None), None),
         (view(age=60.0), None),
-        (view(known=forecast(slots=0)), None),
     ],
     ids=["paused", "no worker", "cap", "fairness", "busy", "free", "free, but others first", "never measured",
-         "measured long ago", "measured before the first worker"],
+         "measured long ago"],
 )  # fmt: skip
 def test_the_most_decisive_reason_is_told(seen: View, blocker: Blocker | None) -> None:
     assert standing.stand(job(), FIRST, seen).blocked_by == blocker
 
 
 def test_the_jobs_before_it_keep_a_job_waiting_though_a_slot_is_free() -> None:
-    seen = view(known=forecast(running=2, tags=[], works=[]))
+    seen = view(known=forecast(tags=[], works=[]), live_running=2)
 
     assert standing.stand(job(), Ahead(1, 100), seen).blocked_by is None
     assert standing.stand(job(), Ahead(2, 200), seen).blocked_by is Blocker.BUSY
+
+
+def test_slots_taken_since_the_measurement_are_taken() -> None:
+    measured_idle = forecast(running=0, unfinished=0.0, tags=[], works=[])
+
+    assert standing.seconds_to_start(job(), FIRST, view(known=measured_idle, live_running=0)) == 0.0
+    # Four jobs of 100 under way, less 3 slots half-way, at 40 a second.
+    assert standing.seconds_to_start(job(), FIRST, view(known=measured_idle)) == pytest.approx((400 - 150) / 40)
 
 
 @pytest.mark.parametrize(
