@@ -7,7 +7,6 @@ import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -57,8 +56,10 @@ class Scene:
         return 0
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One for all: the last test takes its servers away."""
+    tmp_path = tmp_path_factory.mktemp("scene")
     servers = {
         "postgres": embedded.postgres(tmp_path / "postgres", durable=False),
         "redis": embedded.valkey(tmp_path / "redis", durable=False),
