@@ -42,7 +42,7 @@ class Internal(QuireError):
 
 
 class Undecryptable(Internal):
-    """The server cannot open this data: a master key is missing from its ring. Its operator must mend that."""
+    """The server cannot open this data; the operator finds why in the log."""
 
     code = "undecryptable"
 

@@ -123,5 +123,5 @@ def test_a_job_sealed_by_a_lost_key_is_an_error_that_tells_nothing(app: Flask, a
     reader._ring = testing.KeyRing.parse("other:" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVoxMjM0NTY=")
 
     answer = api.get(f"/v1/jobs/{job}")
-    problem(answer, 500, "internal_error")
+    problem(answer, 500, "undecryptable")
     assert "master" not in answer.text

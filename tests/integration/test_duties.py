@@ -14,17 +14,9 @@ from scheduler.main import duties
 from tests.integration import steps
 
 NAMES = [
-    "release",
-    "expire",
-    "reap",
-    "top_up",
-    "forecast",
-    "compact",
-    "partitions",
-    "rewrap",
-    "idempotency",
-    "retention",
-]
+    "release", "expire", "reap", "top_up", "accounts", "forecast", "compact", "partitions", "put_back", "erase",
+    "retention", "rewrap", "idempotency",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -45,12 +37,6 @@ def all_duties(settings: Settings, place: Place) -> dict[str, Duty]:
 
 def test_there_is_a_duty_for_everything(all_duties: dict[str, Duty]) -> None:
     assert list(all_duties) == NAMES
-
-
-def test_finished_jobs_are_kept_for_ever_unless_said_otherwise(settings: Settings, place: Place) -> None:
-    for_ever = settings.model_copy(update={"retention_days": None})
-
-    assert "retention" not in [duty.name for duty in duties(for_ever, place.database)]
 
 
 @pytest.mark.parametrize("name", NAMES)

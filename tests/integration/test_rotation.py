@@ -81,7 +81,7 @@ class System:
         self._keys.append(shown(operator.post(f"/v1/tenants/{made['id']}/keys", json={}))["secret"])
 
     def use(self) -> None:
-        """What goes on all the time: each API makes a tenant, takes jobs of it and of the first; schedulers look."""
+        """What goes on all the time: tenants are made, jobs of the new and the first one taken, keys wrapped."""
         for app in self.apis.values():
             self.new_tenant(app)
             for key in (self._keys[0], self._keys[-1]):
