@@ -15,6 +15,7 @@ from quire import jobs, tenants, testing
 from quire.database import Database
 from quire.ids import new_id
 from quire.jobs import Once
+from quire.quotas import Quotas
 from quire.store import ApiKey, Tenant
 from quire.testing import RING, Place
 from tests.integration import steps
@@ -54,7 +55,7 @@ def stranger(scratch: Place) -> Tenant:
 def furnish(place: Place, owner: Tenant) -> None:
     """One row in each table that has an owner."""
     with place.database.tenant(owner.id) as session:
-        jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), max_queued=10)
+        jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.succeed(place, claimed, "Hello")
     with place.database.service() as session:

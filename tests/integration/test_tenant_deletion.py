@@ -8,6 +8,7 @@ from quire.crypto import KeyRing, WrappedKey
 from quire.errors import Conflict, NotFound, UndecryptableError
 from quire.ids import new_id
 from quire.jobs import Once
+from quire.quotas import Quotas
 from quire.store import ApiKey, Chunk, Entry, IdempotencyKey, Job, Lane, Receipt, Tenant
 from quire.store.job import State
 from quire.testing import RING, Place
@@ -26,7 +27,7 @@ def furnish(place: Place, owner: Tenant) -> None:
     for number in range(3):
         with place.database.tenant(owner.id) as session:
             once = Once(f"key {number}", b"print")
-            jobs.submit(session, testing.submission(owner), once=once, max_queued=10)
+            jobs.submit(session, testing.submission(owner), once=once, quotas=Quotas(10, None))
     done, running = steps.claim(place, steps.worker(place), k=2)
     steps.succeed(place, done, "Once")
     steps.commit(place, steps.report(running, "upon"))

@@ -20,7 +20,7 @@ from tests.waiting import until
 from worker.service import Service
 
 EXPECTED = {
-    "statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "30s",
+    "statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s",
 }  # fmt: skip
 
 

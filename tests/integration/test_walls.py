@@ -18,11 +18,12 @@ from quire.testing import MODEL, Place
 from tests.integration import steps
 
 # Tables that the API's role may see at all; api_keys it may not.
-TABLES = ("chunks", "idempotency_keys", "jobs", "lane_forecasts", "lanes", "ledger")
+TABLES = ("chunks", "idempotency_keys", "jobs", "lane_forecasts", "lanes", "ledger", "usage")
 UPDATES = {
     "jobs": "UPDATE jobs SET priority = 9",
     "lanes": "UPDATE lanes SET virtual_time = 0",
     "ledger": "UPDATE ledger SET completion_tokens = 0",
+    "usage": "UPDATE usage SET reserved = 0",
 }
 DELETES = ("jobs", "chunks")
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from quire.testing import MASTER_KEYS
 from tests.waiting import in_background, until
 
 
@@ -15,7 +16,7 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for name, value in {
         "QUIRE_DATABASE_URL": "postgresql://nowhere/quire",
         "QUIRE_REDIS_URL": "redis://nowhere",
-        "QUIRE_MASTER_KEYS": "unused",
+        "QUIRE_MASTER_KEYS": MASTER_KEYS,
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("os._exit", codes.append)
