@@ -44,12 +44,12 @@ up: $(KERNELS) ## run the whole system on this machine until Ctrl-C
 test: $(KERNELS) ## run all tests, in minutes
 	$(RUN) -m pytest -n 2 --dist loadscope
 
-check: 0INSTALLED) ## format, lint, types, layers and known vulnerabilities, in seconds
+check: $(INSTALLED) ## format, lint, types, layers and known vulnerabilities, in seconds
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
-	0RUN) .ci/audit.py
+	$(RUN) .ci/audit.py
 
 format: $(INSTALLED) ## format the code, fix what can be fixed
 	$(RUN) -m ruff format .

@@ -24,7 +24,7 @@ from bench.fairness.options import Options
 from quire import ids, jobs, testing
 from quire.jobs import Outcome, Report
 from quire.settings import Settings
-from quire.store import ApiKey, Job, job_counts
+from quire.store import ApiKey, Job, job_counts, waiting
 from quire.store.job import State
 
 FLAT = 2.5  # times as long with the most jobs as with the fewest
@@ -140,7 +140,7 @@ class Growing:
     def _position(self) -> None:
         with self._place.database.tenant(self._asking) as session:
             job = session.get_one(Job, ids.parse(ids.JOB, self._last))
-            job_counts.position(session, job, 1_000)
+            waiting.ahead_of(session, job)
 
     def _tick(self) -> None:
         """Do what a scheduler does four times a second, but for Redis."""

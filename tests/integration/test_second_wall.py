@@ -16,8 +16,8 @@ from quire.database import Database
 from quire.ids import new_id
 from quire.jobs import Once
 from quire.quotas import Quotas
-from quire.store import ApiKey, Tenant
-from quire.testing import RING, Place
+from quire.store import ApiKey, LaneForecast, Tenant
+from quire.testing import MODEL, RING, Place
 from tests.integration import steps
 
 # Every table that knows tenants, with the column that names the owner.
@@ -61,6 +61,7 @@ def furnish(place: Place, owner: Tenant) -> None:
     with place.database.service() as session:
         key = ApiKey(id=new_id(), tenant_id=owner.id, prefix=owner.name, secret_hash=b"hash", scopes=["jobs"])
         session.add(key)
+        session.add(LaneForecast(model=MODEL, tenant_id=owner.id))
         tenants.suspend(session, owner.id)
     with place.database.service() as session:
         tenants.delete(session, owner.id, RING, "request")
