@@ -50,7 +50,7 @@ def hold(url: str, key: str, path: str, seconds: int) -> socket.socket:
     connection = socket.create_connection((address.hostname or "", address.port or 80))
     request = (
         f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {key}\r\n"
-        f"Prefer: wait={seconds}\r\nConnection: close\r\n\r\n"
+        f"Prefer: wait={seconds}\r\n\r\n"
     )
     connection.sendall(request.encode())
     return connection
