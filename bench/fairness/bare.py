@@ -29,7 +29,10 @@ FILL: LiteralString = """
         FROM generate_series(0, %(count)s - 1) AS n RETURNING id, tenant_id, model, estimate)
     INSERT INTO ledger (job_id, tenant_id, model, reserved) SELECT id, tenant_id, model, estimate FROM fresh
 """
-WAKE: LiteralString = "UPDATE lanes SET ready = true WHERE tenant_id = ANY (%s) AND NOT ready"
+WAKE: LiteralString = """
+    UPDATE lanes SET ready = true WHERE tenant_id = ANY (%s) AND NOT ready AND EXISTS (
+        SELECT FROM jobs WHERE jobs.model = lanes.model AND jobs.tenant_id = lanes.tenant_id AND state = 'queued')
+"""
 
 
 @dataclass(frozen=True)

@@ -64,9 +64,10 @@ class Report:
 
 def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None, k: int) -> list[Claimed]:
     """Move the k fairest runnable jobs of a model to a worker, if its lease is alive; they come in their turn."""
-    lanes.serialise_claims(session, model)
+    # The lease first: nobody can end it while its row is held, and the others' turn is not used up by asking.
     if not lanes.hold_lease(session, worker_id):
         return []
+    lanes.serialise_claims(session, model)
     won: list[Any] = []
     seen: dict[UUID, bool] = {}  # each lane looked at, and whether it had a runnable job
     while len(won) < k:

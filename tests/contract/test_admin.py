@@ -51,7 +51,7 @@ def test_a_worker_whose_lease_has_lapsed_is_shown_as_such(operator: Api, worker:
 
 def test_workers_are_listed_in_pages(operator: Api, place: Place) -> None:
     with place.database.service() as session:
-        entered = [ids.show(ids.WORKER, add_worker(session)) for _ in range(3)]
+        entered = sorted(ids.show(ids.WORKER, add_worker(session)) for _ in range(3))
 
     first = shown(operator.get("/v1/admin/workers?limit=2"))
     rest = shown(operator.get(f"/v1/admin/workers?limit=2&after={first['next_cursor']}"))

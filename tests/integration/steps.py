@@ -136,6 +136,12 @@ def lanes_of(claimed: Sequence[Claimed]) -> list[UUID]:
     return [one.tenant_id for one in claimed]
 
 
+def analyse(place: Place, table: str) -> None:
+    """Have Postgres count a table, as it does by itself after a while: its plans rest on that."""
+    with place.database.engine.begin() as connection:
+        connection.execute(text(f"ANALYZE {table}"))
+
+
 # ---- many --------------------------------------------------------------------------------------------------
 
 BULK = text("""

@@ -126,6 +126,7 @@ def test_a_cancelled_job_stands_before_nobody(place: Place) -> None:
 def test_a_lane_is_found_by_its_index_alone(place: Place) -> None:
     """Whatever is before a job is found without reading what is behind it."""
     steps.in_bulk(place, 2000)
+    steps.analyse(place, "jobs")
     with place.database.service() as session:
         session.execute(text("SET LOCAL enable_seqscan = off"))
         first = session.scalars(select(Job).order_by(Job.seq).limit(1)).one()
