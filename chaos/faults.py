@@ -14,7 +14,8 @@ from chaos.system import APIS, SCHEDULERS, WORKERS, System
 from chaos.valkey import fill_disk, free_disk
 
 HARM_SECONDS = 120.0
-BUSY_SECONDS = 3.0  # for jobs to be found at work
+BUSY_SECONDS = 10.0  # for jobs to be found at work
+TAKE_OVER_SECONDS = 15.0  # after a lease, for another worker to run its jobs; only a busy machine needs them
 Back = Literal["hit jobs run again", "new jobs start", "submits are answered"]
 
 
@@ -233,7 +234,8 @@ def _harm(scene: Scene, kind: str) -> str:
 def _until_taken_over(scene: Scene, worker: str, jobs: Sequence[str]) -> None:
     """Let a lease lapse, until another worker runs some of the jobs: the worst moment for the first to be back."""
     (other,) = (name for name in WORKERS if name != worker)
-    deadline = time.monotonic() + scene.system.choices.lease + 4.0
+    lapsed = time.monotonic() + scene.system.choices.lease
+    deadline = lapsed + TAKE_OVER_SECONDS if jobs else lapsed
     while time.monotonic() < deadline and not set(jobs) & set(scene.system.running_on(other)):
         scene.system.processes.pause(0.05)
 

@@ -27,27 +27,21 @@ ESSENTIAL = frozenset({"claimer", "engine", "lease", "writer"})  # threads witho
 
 def create_app(settings: Settings) -> Celery:
     """Build the Celery application of one worker process; the engine is loaded when the worker starts."""
-    model, source = settings.served_model
+    model, _ = settings.served_model
     app = celery_app(settings.redis_url.get_secret_value(), model)
     started: list[Service] = []
 
     def start(**_: object) -> None:
         try:
-            engine = load_engine(source, settings)
-        except EngineError as error:
-            log.critical(str(error), extra={"action": "engine_refused", "model": model})
-            sys.exit(78)  # EX_CONFIG: a restart will not help
-        service = Service(settings, engine)
-        tasks.register(app, service.runner)
-        threading.excepthook = end_with_thread
-        try:
-            service.start()
-        except UndecryptableError as error:
-            log.critical(str(error), extra={"action": "ring_refused"})
-            sys.exit(78)
-        REGISTRY.register(EngineMetrics(model, engine.slots, engine.stats))
-        serve_metrics(settings.metrics_port)
-        started.append(service)
+            started.append(serve(app, settings))
+        except (EngineError, UndecryptableError) as error:
+            log.critical(str(error), extra={"action": "refused", "model": model})
+            sys.exit(os.EX_CONFIG)  # a restart will not help
+        except Exception:
+            # Celery would log it and go on: a process that is up and does nothing. Say, Postgres is away; whoever
+            # restarts this process tries again.
+            log.critical("not started", extra={"action": "not_started", "model": model}, exc_info=True)
+            os._exit(os.EX_TEMPFAIL)  # at once: threads that were started already would be waited for
 
     def drain(**_: object) -> None:
         for service in started:
@@ -69,6 +63,19 @@ def create_app(settings: Settings) -> Celery:
     worker_shutting_down.connect(drain, weak=False)
     worker_shutdown.connect(stop, weak=False)
     return app
+
+
+def serve(app: Celery, settings: Settings) -> Service:
+    """Load the engine and begin to take jobs."""
+    model, source = settings.served_model
+    engine = load_engine(source, settings)
+    service = Service(settings, engine)
+    tasks.register(app, service.runner)
+    threading.excepthook = end_with_thread
+    service.start()
+    REGISTRY.register(EngineMetrics(model, engine.slots, engine.stats))
+    serve_metrics(settings.metrics_port)
+    return service
 
 
 def load_engine(source: str, settings: Settings) -> Engine:
