@@ -109,10 +109,11 @@ class JobReader:
         ]
 
     def _find(self, session: Session, tenant_id: UUID, job_id: UUID) -> tuple[Job, DataKey]:
-        row = job_steps.of_tenant(session, tenant_id, job_id)
-        if row is None:
+        found = job_steps.of_tenant_with_key(session, tenant_id, job_id)
+        if found is None:
             raise NotFound
-        return row, self._key(session, tenant_id)
+        job, tenant = found
+        return job, self._ring.unwrap(tenant.wrapped_key, tenant_id)
 
     def _key(self, session: Session, tenant_id: UUID) -> DataKey:
         return self._ring.unwrap(session.get_one(Tenant, tenant_id).wrapped_key, tenant_id)

@@ -5,14 +5,20 @@ wall behind the tenant predicate of every query. A service's runs as `quire_serv
 Both roles are made by the migrations; the login of the URL must be a member of them.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError
+from psycopg.abc import QueryNoTemplate
+from psycopg.rows import namedtuple_row
+from sqlalchemy import Dialect, Engine, create_engine, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 # An idle reader's old snapshot makes claims slow; a lock waited for too long is better refused. A worker that
 # hangs or is cut off in the middle of a claim holds up every claim of its model for as long as it may be idle.
@@ -23,7 +29,10 @@ API_CONNECTIONS = 16  # requests are short and waiters hold none, so a few serve
 WORKER_CONNECTIONS = 3  # heartbeat, claimer, writer
 SCHEDULER_CONNECTIONS = 2
 
+FRESH_SECONDS = 1.0  # a connection that was in use so short a time ago is taken to work still
+
 AS_ROLE = text("SELECT set_config('role', :role, true), set_config('quire.tenant', :tenant, true)")
+AS_VISITOR = "SELECT set_config('role', 'quire_api', true), set_config('quire.tenant', '', true)"
 PATIENCE = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
@@ -33,14 +42,18 @@ def one_trip(session: Session) -> Iterator[None]:
 
     Raises what the statements would raise, and none after one that failed is done.
     """
-    raw = session.connection().connection.driver_connection
+    with _together(session.connection().connection.driver_connection, session.get_bind().dialect):
+        yield
+
+
+@contextmanager
+def _together(raw: object, dialect: Dialect) -> Iterator["psycopg.Connection[Any]"]:
     if not isinstance(raw, psycopg.Connection):
         raise TypeError(f"{type(raw)} cannot send statements together")
     try:
         with raw.pipeline():
-            yield
+            yield raw
     except psycopg.Error as error:
-        dialect = session.get_bind().dialect
         raise DBAPIError.instance(
             None, None, error, psycopg.Error, hide_parameters=True, dialect=dialect
         ) from error
@@ -54,7 +67,6 @@ class Database:
             url,
             pool_size=pool_size,
             max_overflow=0,
-            pool_pre_ping=True,
             pool_timeout=5,
             hide_parameters=True,  # values of a failed statement do not belong in a log
             connect_args={
@@ -68,6 +80,7 @@ class Database:
                 "tcp_user_timeout": 10_000,
             },
         )
+        _ask_the_idle(self.engine)
 
     @contextmanager
     def tenant(self, tenant_id: UUID) -> Iterator[Session]:
@@ -75,11 +88,16 @@ class Database:
         with self._begin("quire_api", str(tenant_id)) as session:
             yield session
 
-    @contextmanager
-    def visitor(self) -> Iterator[Session]:
-        """One transaction before the tenant is known: it sees no tenant's rows, and may look up a key."""
-        with self._begin("quire_api") as session:
-            yield session
+    def look_up(self, statement: QueryNoTemplate, **values: object) -> Any | None:
+        """Return the first row of one statement before the tenant is known, or None, in one round trip.
+
+        It sees no tenant's rows, and may look up a key. `statement`: in psycopg's own form.
+        """
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with _together(connection.connection.driver_connection, connection.dialect) as raw:
+                raw.execute(AS_VISITOR)  # without BEGIN, what is sent together is one transaction
+                cursor = raw.cursor(row_factory=namedtuple_row).execute(statement, values)
+            return cursor.fetchone()
 
     @contextmanager
     def service(self) -> Iterator[Session]:
@@ -104,3 +122,25 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _ask_the_idle(engine: Engine) -> None:
+    """Have connections that were idle for a while asked whether they still work, before they are used.
+
+    One that broke in its last second fails the transaction that gets it, and takes the whole pool along.
+    """
+
+    def put_back(_raw: object, record: ConnectionPoolEntry) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    def take(raw: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        idle_since = record.info.get("idle_since")  # none: it was opened just now
+        if idle_since is None or time.monotonic() - idle_since < FRESH_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(raw)
+        except psycopg.Error as error:
+            raise DisconnectionError from error  # and the pool opens another
+
+    event.listen(engine, "checkin", put_back)
+    event.listen(engine, "checkout", take)

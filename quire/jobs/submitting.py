@@ -107,7 +107,7 @@ def submit(
     admit(session, new.tenant_id, 1, max_queued=quotas.max_queued, backlogs=backlogs or Backlogs())
     lane = LaneKey(new.model, new.tenant_id)
     lanes.open_lane(session, lane)
-    held = new.is_held(now(session))
+    held = new.not_before is not None and new.is_held(now(session))
     job = Job(
         id=new.id,
         tenant_id=new.tenant_id,
@@ -126,10 +126,9 @@ def submit(
         retention_hours=new.retention_hours,
     )
     session.add(job)
-    session.flush()
-    session.refresh(job)
+    session.flush()  # and holds the lane's key
     if not held:
-        lanes.wake(session, [lane])
+        lanes.wake_held(session, [lane])
     day = reserve(session, new.tenant_id, {new.model: new.reserved}, quotas)
     session.add(Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, day=day, reserved=new.reserved))
     session.flush()

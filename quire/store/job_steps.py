@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from quire.store.job import LIVE, Hold, Job, Run, State
+from quire.store.tenant import Tenant
 
 # The conditions of partial indexes, word for word: of a value that comes as a parameter a plan cannot know.
 HELD = text("state = 'queued' AND hold <> 0")
@@ -36,6 +37,13 @@ def of_tenant(session: Session, tenant_id: UUID, job_id: UUID, *, lock: bool = F
     """One job of one tenant, locked if asked."""
     statement = select(Job).where(Job.id == job_id, Job.tenant_id == tenant_id)
     return session.scalar(statement.with_for_update(key_share=True) if lock else statement)
+
+
+def of_tenant_with_key(session: Session, tenant_id: UUID, job_id: UUID) -> tuple[Job, Tenant] | None:
+    """One job of one tenant, and that tenant, who has the key to it."""
+    statement = select(Job, Tenant).join(Tenant, Tenant.id == Job.tenant_id)
+    row = session.execute(statement.where(Job.id == job_id, Job.tenant_id == tenant_id)).first()
+    return row and (row[0], row[1])
 
 
 def lock_overdue(session: Session, limit: int) -> Sequence[Job]:

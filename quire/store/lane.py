@@ -112,8 +112,15 @@ def open_lane(session: Session, lane: LaneKey) -> None:
 
 def wake(session: Session, lanes: Iterable[LaneKey]) -> None:
     """Mark lanes as ready: to be called after their jobs were made runnable, in the same transaction."""
+    keys = sorted(set(lanes))
+    if keys:
+        session.execute(HOLD_KEY, _arrays(keys))
+    wake_held(session, keys)
+
+
+def wake_held(session: Session, lanes: Iterable[LaneKey]) -> None:
+    """Mark lanes as ready whose key this transaction holds, by jobs that it has inserted."""
     if keys := _arrays(sorted(set(lanes))):
-        session.execute(HOLD_KEY, keys)
         asleep = [LaneKey(*row) for row in session.execute(ASLEEP, keys)]
         if asleep:
             session.execute(WAKE, _arrays(asleep))

@@ -64,7 +64,7 @@ class ApiKey(Base):
 
 
 # The one read that happens before a tenant is known; the function is the only way past row-level security.
-FIND_KEY = text("SELECT * FROM find_api_key(:prefix)")
+FIND_KEY = "SELECT * FROM find_api_key(%(prefix)s)"  # for Database.look_up
 
 
 def not_on_master_key(session: Session, name: str, limit: int) -> list[Tenant]:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -27,11 +28,43 @@ def test_every_connection_has_its_time_outs_and_its_name(database: Database, nam
 
 def test_each_kind_of_transaction_has_its_role(place: Place) -> None:
     database, roles = place.database, []
-    for begin in (database.service, database.visitor, lambda: database.tenant(place.tenant.id)):
+    for begin in (database.service, lambda: database.tenant(place.tenant.id)):
         with begin() as session:
             roles.append(session.scalar(text("SELECT current_user")))
+    roles.append(*(database.look_up("SELECT current_user") or ()))
 
     assert roles == ["quire_service", "quire_api", "quire_api"]
+
+
+def test_a_look_up_that_fails_raises_what_a_transaction_would(database: Database) -> None:
+    with pytest.raises(DBAPIError, match="division by zero"):
+        database.look_up("SELECT 1 / 0")
+
+    assert database.look_up("SELECT 1 AS one") == (1,)
+
+
+@pytest.mark.parametrize(("fresh", "failed"), [(0.0, 0), (3600.0, 1)])
+def test_a_connection_that_broke_while_idle_is_replaced_unseen(
+    database: Database, monkeypatch: pytest.MonkeyPatch, fresh: float, failed: int
+) -> None:
+    """One that broke just after it was used is not asked: it fails one transaction, and no other."""
+    monkeypatch.setattr("quire.database.FRESH_SECONDS", fresh)
+    with database.service() as session:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+    with psycopg.connect(database.engine.url.set(drivername="postgresql").render_as_string(False)) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+    outcomes = [succeeds(database) for _ in range(3)]
+
+    assert outcomes.count(False) == failed
+
+
+def succeeds(database: Database) -> bool:
+    try:
+        with database.service() as session:
+            return session.scalar(text("SELECT 1")) == 1
+    except DBAPIError:
+        return False
 
 
 def test_a_transaction_that_fails_writes_nothing(place: Place) -> None:
