@@ -50,6 +50,8 @@ def measure(database: Database) -> int:
 def measure_one(session: Session, row: Forecast) -> int:
     """Measure a model whose forecast is locked; returns how many predictions were judged."""
     began, moment = time.monotonic(), now(session)
+    # Before anything is measured anew: who looks between two measurements sees what is as old, and errs as much.
+    _predict(session, row)
     last_start = _read_done(session, row, moment)
     _count_lanes(session, row.model)
     ready = session.execute(forecast.READY, {"model": row.model}).all()
@@ -57,8 +59,6 @@ def measure_one(session: Session, row: Forecast) -> int:
     row.curve = eta.curve([_backlog(lane, row) for lane in ready])
     row.measured_at = moment
     judged = _judge(session, row)
-    session.flush()
-    _predict(session, row)
     row.due_at = moment + timedelta(seconds=max(EVERY, REST * (time.monotonic() - began)))
     return judged
 

@@ -19,6 +19,13 @@ def measure(place: Place) -> int:
     return forecasting.measure(place.database)
 
 
+def predicted(place: Place) -> list[Guess]:
+    """Measure, and let the next measurement predict from it."""
+    measure(place)
+    measure(place)
+    return guesses(place)
+
+
 def change(place: Place, statement: str) -> None:
     with place.database.service() as session:
         session.execute(text(statement))
@@ -174,8 +181,7 @@ def test_the_jobs_of_others_that_come_first_are_named_as_the_reason(place: Place
 def test_predictions_are_compared_with_what_comes(place: Place) -> None:
     worker = finished(place)
     waits = steps.many_queued(place, 3)
-    measure(place)
-    told = guesses(place)
+    told = predicted(place)
     before = forecast(place).stretches
 
     steps.claim(place, worker, 3)
@@ -190,7 +196,7 @@ def test_predictions_are_compared_with_what_comes(place: Place) -> None:
 def test_a_start_that_is_overdue_counts_as_missed(place: Place) -> None:
     finished(place)
     steps.many_queued(place, 3)
-    measure(place)
+    predicted(place)
     change(place, "UPDATE guesses SET p50 = p50 - interval '1 hour', p90 = p90 - interval '1 hour'")
     before = forecast(place).stretches
 
@@ -203,8 +209,7 @@ def test_a_start_that_is_overdue_counts_as_missed(place: Place) -> None:
 def test_a_prediction_for_a_job_that_never_starts_is_forgotten(place: Place) -> None:
     finished(place)
     (waits,) = steps.many_queued(place, 1)
-    measure(place)
-    assert [guess.job_id for guess in guesses(place)] == [waits]
+    assert [guess.job_id for guess in predicted(place)] == [waits]
     before = forecast(place).stretches
 
     steps.cancel(place, waits)
