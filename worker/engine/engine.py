@@ -9,6 +9,7 @@ cannot be blamed on a request, and leaves memory in a state that nobody knows: t
 EngineDead, and `dead` holds the cause. Whoever runs the engine starts the process anew.
 """
 
+import gc
 import logging
 import threading
 import time
@@ -79,6 +80,8 @@ class Engine:
         return cls(loaded, slots=slots, kv_tokens=kv_tokens)
 
     def start(self) -> None:
+        # What has been loaded stays: to look through it for garbage would hold up steps by milliseconds.
+        gc.freeze()
         self._thread.start()
 
     def stop(self) -> None:

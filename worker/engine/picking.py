@@ -21,8 +21,8 @@ def row_of(
     allowed: NDArray[np.bool_] | None = None,
     masked: tuple[int, ...] = (),
 ) -> Row:
-    prompt = len(sequence.request.prompt)
-    return Row(sequence.sampling, sequence.ids, prompt, sequence.length, slot, masked, sequence.never, allowed)
+    s = sequence
+    return Row(s.sampling, s.ids, s.prompt_length, s.length, slot, masked, s.never, allowed)
 
 
 def advance(
@@ -44,7 +44,7 @@ def advance(
     if drawn.token is None:
         sequence.end("stop")
         return sequence.delta((), ())
-    sequence.accept(drawn.token)
+    sequence.accept([drawn.token])
     sequence.record(drawn.logprob)
     return sequence.delta((drawn.token,), tuple(_reported(sequence, drawn.token, drawn, tokenizer)))
 

@@ -4,18 +4,20 @@ import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from worker.engine.batcher import Batcher, Chunk
+from worker.engine.blocks import BLOCK_TOKENS
 from worker.engine.errors import EngineCancelled, EngineError, EngineExpired
 from worker.engine.gpt2 import Gpt2
 from worker.engine.picking import advance, row_of
-from worker.engine.request import Finished
+from worker.engine.request import Delta, Finished
 from worker.engine.rows import UNKNOWN, Rows
 from worker.engine.sampler import Drawn, Row
 from worker.engine.sequence import RunningSequence
@@ -23,6 +25,9 @@ from worker.engine.tokenizer import Tokenizer
 
 # A step runs so many tokens of prompts at most, so that running texts do not stall.
 PROMPT_TOKENS = 256
+# Where the host is slower than the device it delivers several tokens at once, but at most so many, which is what
+# a block of the memory holds.
+MOST_KEPT = BLOCK_TOKENS
 
 Mask = NDArray[np.bool_] | None
 
@@ -49,6 +54,7 @@ class RunningBatch:
         self._tokenizer = tokenizer
         self._cache = model.new_cache(blocks)
         self._flight: _Flight | None = None
+        self._patience = 1  # how many tokens of a plain text are kept before they are delivered
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="constraints")
 
     def add(self, sequence: RunningSequence) -> None:
@@ -77,7 +83,7 @@ class RunningBatch:
         """Put the running sequences of `futures` back behind all that wait."""
         self._land()
         for sequence in self.batcher.running:
-            if sequence.future in futures:
+            if sequence.future in futures and self._settle(sequence):
                 self.counts.evictions += self.batcher.evict(sequence)
 
     def step(self) -> None:
@@ -91,12 +97,11 @@ class RunningBatch:
         if self._model.backend.lookahead:
             self._land()
         self._flight = flight
-        # Only now: the same sequences were under way in the step that has landed.
-        for sequence in flight.sequences if flight else ():
-            sequence.under_way = True
         if not self._model.backend.lookahead:
             self._land()
-        self._count(chunks, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        self._patience = min(MOST_KEPT, max(1, int(self._model.backend.delivery_seconds / seconds)))
+        self._count(chunks, seconds)
 
     def close(self) -> None:
         self._masks.shutdown()
@@ -113,6 +118,8 @@ class RunningBatch:
         drawn = self._draw(logits, rows)
         if self._model.backend.lookahead and any(chunk.item.sampling.banned for chunk in drawing):
             logits = logits.clone()  # the next pass is begun before it shows whether a token is to be drawn again
+        for chunk in drawing:
+            chunk.item.begin()
         return _Flight([chunk.item for chunk in drawing], logits, rows, allowed, drawn)
 
     def _land(self) -> None:
@@ -120,23 +127,47 @@ class RunningBatch:
         flight, self._flight = self._flight, None
         if flight is None or not flight.sequences:
             return
-        drawn = flight.drawn()
-        for i, sequence in enumerate(flight.sequences):
-            sequence.under_way = False
-            if sequence.future.done():  # it ended one step ago, when this one had begun
+        turn, patience = self.counts.steps, self._patience
+        for i, (sequence, drawn) in enumerate(zip(flight.sequences, flight.drawn(), strict=True)):
+            if sequence.over:  # it ended one step ago, when this one had begun
                 continue
-            mask = flight.allowed[i]
-            again = partial(self._draw_again, flight.logits[i : i + 1], flight.rows[i])
-            try:
-                token = _unless_failed(mask if isinstance(mask, Exception) else drawn[i])
-                sequence.on_delta(advance(sequence, token, again, self._tokenizer))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
-                self.batcher.release(sequence)
-                sequence.future.set_exception(error)
-            else:
-                if sequence.reason is not None:
-                    self.batcher.release(sequence)
-                    sequence.future.set_result(sequence.finished())
+            if not sequence.plain or isinstance(drawn, Exception) or drawn.token is None or isnan(drawn.logprob):
+                if self._settle(sequence):
+                    self._deliver(sequence, partial(self._advanced, sequence, flight, i, drawn))
+            # By slots in turn, so that not all are delivered in one step.
+            elif sequence.note(drawn.token, drawn.logprob) or (turn + flight.rows[i].slot) % patience == 0:
+                self._deliver(sequence, sequence.take_in)
+
+    def _advanced(self, sequence: RunningSequence, flight: "_Flight", i: int, drawn: Drawn | Exception) -> Delta:
+        """Give a sequence its next token, with all that its request asks of it."""
+        mask = flight.allowed[i]
+        if isinstance(mask, Exception):
+            raise mask
+        if isinstance(drawn, Exception):
+            raise drawn
+        again = partial(self._draw_again, flight.logits[i : i + 1], flight.rows[i])
+        return advance(sequence, drawn, again, self._tokenizer)
+
+    def _settle(self, sequence: RunningSequence) -> bool:
+        """Deliver what is kept of a sequence; False if it has left, because that could not be delivered."""
+        return not sequence.kept or self._deliver(sequence, sequence.take_in)
+
+    def _deliver(self, sequence: RunningSequence, new: Callable[[], Delta]) -> bool:
+        """Hand the caller of a sequence what is new; False if that ended it, or failed, and it has left."""
+        try:
+            sequence.on_delta(new())
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
+            self._leave(sequence)
+            sequence.future.set_exception(error)
+        else:
+            if sequence.reason is not None:
+                self._leave(sequence)
+                sequence.future.set_result(sequence.finished())
+        return not sequence.over
+
+    def _leave(self, sequence: RunningSequence) -> None:
+        self.batcher.release(sequence)
+        sequence.over = True
 
     def _rows(self, chunks: Sequence[Chunk[RunningSequence]]) -> Rows:
         tokens: list[int] = []
@@ -144,12 +175,15 @@ class RunningBatch:
         slots: list[int] = []
         wanted: list[int] = []
         for chunk in chunks:
-            end = chunk.start + chunk.count
-            tokens += chunk.item.ids[chunk.start : end]
-            positions += range(chunk.start, end)
-            slots += [chunk.slot] * chunk.count
-            if len(tokens) < len(positions):
-                tokens.append(UNKNOWN)
+            sequence, slot, start, count = chunk.item, chunk.slot, chunk.start, chunk.count
+            if count == 1:
+                tokens.append(sequence.ids[start] if start < len(sequence.ids) else UNKNOWN)
+                positions.append(start)
+                slots.append(slot)
+            else:
+                tokens += sequence.ids[start : start + count]
+                positions += range(start, start + count)
+                slots += [slot] * count
             if chunk.draws:
                 wanted.append(len(tokens) - 1)
         return Rows(tokens, positions, slots, wanted, self.batcher.tables, self.batcher.table_length)
@@ -177,32 +211,31 @@ class RunningBatch:
             return error
 
     def _draw_again(self, logits: Tensor, row: Row, masked: tuple[int, ...]) -> Drawn:
-        return self._model.backend.draw(logits, [replace(row, masked=masked)], self._tokenizer.end_ids)()[0]
+        return self._model.backend.draw(logits, [row._replace(masked=masked)], self._tokenizer.end_ids)()[0]
 
     def _remove(self, chosen: Callable[[RunningSequence], bool], error: type[EngineError]) -> None:
         sequences = [sequence for sequence in self.batcher if chosen(sequence)]
         if sequences:
             self._land()
         for sequence in sequences:
-            if sequence.future.done():
-                continue
-            self.batcher.release(sequence)
-            sequence.future.set_exception(error())
+            if not sequence.over and self._settle(sequence):
+                self._leave(sequence)
+                sequence.future.set_exception(error())
 
     def _count(self, chunks: Sequence[Chunk[RunningSequence]], seconds: float) -> None:
-        rows = sum(chunk.count for chunk in chunks)
-        if not rows:
-            return
         # The first draw of a text is made with the last token of its prompt, which counts as prompt; and so do the
         # tokens of an evicted or resumed text that are computed again.
-        prompt_rows = sum(
-            chunk.count
-            for chunk in chunks
-            if chunk.start < len(chunk.item.request.prompt) or chunk.count > 1 or not chunk.draws
-        )
+        rows = prompt_rows = draws = 0
+        for chunk in chunks:
+            rows += chunk.count
+            draws += chunk.draws
+            if chunk.count > 1 or not chunk.draws or chunk.start < chunk.item.prompt_length:
+                prompt_rows += chunk.count
+        if not rows:
+            return
         counts = self.counts
         counts.steps += 1
-        counts.decoded += sum(chunk.draws for chunk in chunks)
+        counts.decoded += draws
         counts.prefilled += prompt_rows
         counts.prefill_seconds += seconds * prompt_rows / rows
         counts.decode_seconds += seconds * (rows - prompt_rows) / rows
@@ -217,12 +250,6 @@ class _Flight:
     rows: Sequence[Row]
     allowed: Sequence[Mask | Exception]
     drawn: Callable[[], Sequence[Drawn | Exception]]
-
-
-def _unless_failed(drawn: Drawn | Exception) -> Drawn:
-    if isinstance(drawn, Exception):
-        raise drawn
-    return drawn
 
 
 def _allowed(chunks: Sequence[Chunk[RunningSequence]]) -> list[Mask | Exception]:

@@ -19,7 +19,7 @@ bits do not depend on the number of rows (a plain `sum` does).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,8 +39,7 @@ Tokens = Sequence[int] | NDArray[np.int64]
 Values = Sequence[float] | NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What the draw of one row depends on besides its logits.
 
     `length`: how many tokens the sequence in `slot` has; a last one that is still under way is not among `ids`.
@@ -62,8 +61,7 @@ class Row:
         return self.length - self.prompt_length
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
+class Drawn(NamedTuple):
     """A token and its log-probability, which is NaN if the row's logits were not all numbers.
 
     `token` is None if every token is masked. `top`: the most probable (token, log-probability).

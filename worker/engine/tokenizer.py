@@ -1,5 +1,5 @@
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -8,13 +8,6 @@ from tokenizers import decoders
 from transformers import AutoTokenizer
 
 from worker.engine.errors import ModelRefused
-
-REPLACEMENT = "\ufffd"
-# An unfinished character is at most three bytes, and some decoders write one replacement for each.
-_MOST_UNFINISHED = 3
-# How many tokens of context a detokeniser decodes again, so that spacing between words comes out right.
-_CONTEXT = 4
-_LONGEST_WINDOW = 16
 
 # Scripts written without spaces: CJK symbols and punctuation, kana, ideographs, full-width forms.
 _UNSPACED = (
@@ -59,6 +52,15 @@ class Tokenizer:
         return np.array(found) if found else None
 
     @cached_property
+    def token_bytes(self) -> Mapping[int, bytes] | None:
+        """The bytes of each token, special ones empty; None if what a token adds depends on its neighbours."""
+        if not isinstance(self._backend.decoder, decoders.ByteLevel):
+            return None
+        special = {i for i, token in self._backend.get_added_tokens_decoder().items() if token.special}
+        tokens = self._backend.get_vocab(with_added_tokens=True)
+        return {i: b"" if i in special else _bytes_of(token) for token, i in tokens.items()}
+
+    @cached_property
     def _texts(self) -> list[str]:
         """The text of each token by itself, special ones empty."""
         size = self._backend.get_vocab_size(with_added_tokens=True)
@@ -67,42 +69,6 @@ class Tokenizer:
     def serialise(self) -> str:
         """Return the text of tokenizer.json, from which the `tokenizers` library makes the same tokenizer."""
         return str(self._backend.to_str())
-
-
-class Detokenizer:
-    """Turns a growing list of token ids into text, never emitting half a character.
-
-    What it emits is a function of the ids alone, those of `prompt` included.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int]) -> None:
-        self._tokenizer = tokenizer
-        self._window = list(prompt[-_CONTEXT:])
-        # How many characters of the window's text came before or were emitted.
-        self._emitted = len(self._tokenizer.decode(self._window).rstrip(REPLACEMENT))
-
-    def push(self, token: int) -> str:
-        """Add a token; return the text that became certain, often '' or one word."""
-        self._window.append(token)
-        text = self._tokenizer.decode(self._window)
-        certain = len(text) - _unfinished(text)
-        settled = text[self._emitted : certain]
-        self._emitted = max(self._emitted, certain)
-        if certain == len(text) and len(self._window) > _LONGEST_WINDOW:
-            self._window = self._window[-_CONTEXT:]
-            self._emitted = len(self._tokenizer.decode(self._window))
-        return settled
-
-    def peek(self, token: int) -> str:
-        """Return the text that `push(token)` would make appear, an unfinished character included."""
-        return self._tokenizer.decode([*self._window, token])[self._emitted :]
-
-    def flush(self) -> str:
-        """Return what is held back, at the end of a text: an unfinished character comes out as U+FFFD."""
-        text = self._tokenizer.decode(self._window)
-        held = text[self._emitted :]
-        self._emitted = max(self._emitted, len(text))
-        return held
 
 
 def load_tokenizer(source: str, *, vocabulary: int, end_ids: frozenset[int]) -> Tokenizer:
@@ -130,7 +96,19 @@ def load_tokenizer(source: str, *, vocabulary: int, end_ids: frozenset[int]) -> 
     return Tokenizer(fast, end_ids | ends)
 
 
-def _unfinished(text: str) -> int:
-    """Return how many characters at the end of `text` may still turn into another one."""
-    trailing = len(text) - len(text.rstrip(REPLACEMENT))
-    return min(trailing, _MOST_UNFINISHED)
+def _byte_alphabet() -> dict[str, int]:
+    """Return the byte that each character of a byte-level token stands for (Radford et al. 2019).
+
+    Printable characters of Latin-1 stand for themselves, those from U+0100 on for the other bytes in order.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+
+
+_BYTES = _byte_alphabet()
+
+
+def _bytes_of(token: str) -> bytes:
+    # An added token is written as it is.
+    return bytes(_BYTES[c] for c in token) if _BYTES.keys() >= set(token) else token.encode()

@@ -16,7 +16,7 @@ from worker.engine.weights import load_checkpoint
 
 
 class LookaheadBackend(PlainBackend):
-    """Knows the token drawn last in each slot, and tells the host when it waits.
+    """Knows the tokens drawn in each slot, and tells the host when it waits.
 
     `events`: ("forward", n) and ("draw", n) as the device is given its n-th, ("wait", n) as the host asks for the
     n-th draw. Logits are gone once the next forward pass begins.
@@ -27,6 +27,7 @@ class LookaheadBackend(PlainBackend):
     def __init__(self) -> None:
         super().__init__(precision="fp32")
         self.events: list[tuple[str, int]] = []
+        self._drawn: dict[tuple[int, int], int] = {}  # by slot and position
         self._last: dict[int, int] = {}
         self._stale: list[Tensor] = []
 
@@ -36,8 +37,9 @@ class LookaheadBackend(PlainBackend):
     def draw(self, logits: Tensor, rows: Sequence[Row], end_ids: frozenset[int]) -> Callable[[], list[Drawn]]:
         self._stale.append(logits)
         number = self._happens("draw")
-        drawn = super().draw(logits, [self._with_last(row) for row in rows], end_ids)()
+        drawn = super().draw(logits, [self._with_drawn(row) for row in rows], end_ids)()
         self._last |= {row.slot: one.token or 0 for row, one in zip(rows, drawn, strict=True)}
+        self._drawn |= {(row.slot, row.length): self._last[row.slot] for row in rows}
 
         def wait() -> list[Drawn]:
             self.events.append(("wait", number))
@@ -57,8 +59,9 @@ class LookaheadBackend(PlainBackend):
         ]
         return replace(rows, tokens=tokens)
 
-    def _with_last(self, row: Row) -> Row:
-        return replace(row, ids=[*row.ids, self._last[row.slot]]) if row.length > len(row.ids) else row
+    def _with_drawn(self, row: Row) -> Row:
+        unknown = [self._drawn[row.slot, at] for at in range(len(row.ids), row.length)]
+        return row._replace(ids=[*row.ids, *unknown])
 
     def _happens(self, what: str) -> int:
         number = sum(name == what for name, _ in self.events)

@@ -2,6 +2,8 @@ from tests.unit.engine.interpreted import CPU  # first: it skips where Triton ca
 
 # isort: split
 
+from copy import copy
+
 import pytest
 import torch
 
@@ -29,12 +31,15 @@ def test_what_lies_behind_a_row_is_never_read() -> None:
     for row in range(len(expected)):
         later = torch.arange(96) > memory.positions[row]
         blocks = memory.tables[memory.slots[row]].long()
-        kept = memory.keys.clone(), memory.values.clone()
-        for cached in (memory.keys, memory.values):
+        alone = copy(memory)  # for others of its sequence lie further on
+        alone.keys, alone.values = memory.keys.clone(), memory.values.clone()
+        alone.positions, alone.slots, alone.qkv = (
+            tensor[row : row + 1] for tensor in (memory.positions, memory.slots, memory.qkv)
+        )
+        for cached in (alone.keys, alone.values):
             unseen = later.view(6, 1, 16, 1).expand(6, 2, 16, 24)
             cached[blocks] = cached[blocks].masked_fill(unseen, torch.nan)
-        assert torch.equal(memory.found(0.2)[row], expected[row])
-        memory.keys, memory.values = kept
+        assert torch.equal(alone.found(0.2)[0], expected[row])
 
 
 def test_the_weights_of_far_apart_scores_do_not_overflow() -> None:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from tests.unit.engine.asking import PROMPTS, run
 from worker.engine import Engine, Finished, Request
+from worker.engine.detokenizer import REPLACEMENT
 from worker.engine.loading import LoadedModel
-from worker.engine.tokenizer import REPLACEMENT
 
 Ask = Callable[..., Request]
 

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -5,14 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer as Backend
 
+from worker.engine.detokenizer import REPLACEMENT, detokenizer
 from worker.engine.errors import ModelRefused
 from worker.engine.loading import LoadedModel
-from worker.engine.tokenizer import REPLACEMENT, Detokenizer, Tokenizer, load_tokenizer
+from worker.engine.tokenizer import Tokenizer, load_tokenizer
 
 
 def pieces(tokenizer: Tokenizer, ids: list[int], prompt: list[int] | None = None) -> list[str]:
-    detokenizer = Detokenizer(tokenizer, prompt or [])
-    return [*(detokenizer.push(token) for token in ids), detokenizer.flush()]
+    growing = detokenizer(tokenizer, prompt or [])
+    return [*(growing.push([token]) for token in ids), growing.flush()]
 
 
 @given(text=st.text(max_size=60))
@@ -29,6 +31,28 @@ def test_any_ids_come_out_as_the_tokenizer_decodes_them(loaded: LoadedModel, ids
     assert "".join(pieces(loaded.tokenizer, ids)) == loaded.tokenizer.decode(ids)
 
 
+@given(ids=st.lists(st.integers(0, 399), max_size=60), cuts=st.lists(st.integers(0, 60), max_size=5))
+def test_several_tokens_at_once_add_the_same_text(loaded: LoadedModel, ids: list[int], cuts: list[int]) -> None:
+    at_once = detokenizer(loaded.tokenizer, [])
+    ends = [0, *sorted(cuts), len(ids)]
+
+    text = "".join(at_once.push(ids[start:end]) for start, end in pairwise(ends)) + at_once.flush()
+
+    assert text == "".join(pieces(loaded.tokenizer, ids))
+
+
+def test_the_bytes_of_every_token_are_those_the_library_decodes(loaded: LoadedModel) -> None:
+    of = loaded.tokenizer.token_bytes
+    assert of is not None
+
+    for token in range(400):
+        assert of.get(token, b"").decode(errors="replace") == loaded.tokenizer.decode([token])
+
+
+def test_word_pieces_have_no_bytes_of_their_own(word_piece_folder: Path) -> None:
+    assert load_tokenizer(str(word_piece_folder), vocabulary=100, end_ids=frozenset()).token_bytes is None
+
+
 def test_an_unfinished_character_is_held_back_until_the_end(loaded: LoadedModel) -> None:
     ids = loaded.tokenizer.encode("the 🐉")
 
@@ -39,10 +63,10 @@ def test_an_unfinished_character_is_held_back_until_the_end(loaded: LoadedModel)
 
 
 def test_peek_shows_what_a_token_would_add_and_changes_nothing(loaded: LoadedModel) -> None:
-    detokenizer = Detokenizer(loaded.tokenizer, [])
+    growing = detokenizer(loaded.tokenizer, [])
     [token] = loaded.tokenizer.encode("x")
 
-    assert [detokenizer.peek(token), detokenizer.peek(token), detokenizer.push(token)] == ["x"] * 3
+    assert [growing.peek(token), growing.peek(token), growing.push([token])] == ["x"] * 3
 
 
 def test_the_serialised_form_makes_the_same_tokenizer(loaded: LoadedModel) -> None:

@@ -66,7 +66,8 @@ class Backend(Protocol):
     """Makes the parts of a model, each in the form that its hardware likes.
 
     `lookahead`: whether a step can be begun before the draws of the one before are known: `draw` then returns
-    at once, and `Rows` may hold UNKNOWN for a token that it draws.
+    at once, and `Rows` may hold UNKNOWN for a token that it draws. `delivery_seconds`: how long drawn tokens may
+    be kept, so that several are delivered at once.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Backend(Protocol):
     dtype: torch.dtype
     kv_dtype: torch.dtype
     lookahead: bool
+    delivery_seconds: float
 
     def norm(self, weight: Tensor, bias: Tensor, epsilon: float) -> Norm: ...
 

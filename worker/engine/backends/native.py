@@ -53,6 +53,7 @@ class NativeBackend:
     device = torch.device("cpu")
     dtype = torch.float32
     lookahead = False
+    delivery_seconds = 0.0
 
     def __init__(self, library: CDLL, *, precision: str, threads: int, spins: int) -> None:
         self.name = f"native-{precision}"

@@ -41,6 +41,7 @@ class PlainBackend:
     dtype = torch.float32
     kv_dtype = torch.float32
     lookahead = False
+    delivery_seconds = 0.0
 
     def __init__(self, *, precision: str) -> None:
         self.name = f"plain-{precision}"

@@ -30,26 +30,22 @@ class DeviceDraw:
         """Begin to draw a token for each of `rows`, all of different slots; what is returned waits for them."""
         draws, uniforms = self._send(rows)
         scores = self._edits.scores(logits, draws, end_ids)
-        drawn = to_host(
-            pick(
-                logits,
-                scores,
-                draws.device_slots,
-                draws.device_lengths,
-                uniforms,
-                draws.settings,
-                self._history.tokens,
-            )
+        picked = pick(
+            logits,
+            scores,
+            draws.device_slots,
+            draws.device_lengths,
+            uniforms,
+            draws.settings,
+            self._history.tokens,
         )
-        top = self._top(logits, draws)
+        drawn = to_host(picked[:2])
+        top = self._top(logits, picked[2].view(torch.float32), draws)
 
         def wait() -> list[Drawn]:
             tokens, bits = drawn()[:, : len(rows)]
             logprobs = bits.view(torch.float32).tolist()
-            return [
-                Drawn(token if token >= 0 else None, logprob, others)
-                for token, logprob, others in zip(tokens.tolist(), logprobs, top(), strict=True)
-            ]
+            return list(map(Drawn, [None if t < 0 else t for t in tokens.tolist()], logprobs, top()))
 
         return wait
 
@@ -66,15 +62,19 @@ class DeviceDraw:
         device_slots, device_lengths = sent[1].view(torch.int32).view(2, columns)[:, :count]
         return Draws(rows, slots, lengths, device_slots, device_lengths, settings), sent[0, :count]
 
-    def _top(self, logits: Tensor, draws: Draws) -> Callable[[], Top]:
-        """Begin to find the most probable tokens for the rows that ask for them."""
+    def _top(self, logits: Tensor, totals: Tensor, draws: Draws) -> Callable[[], Top]:
+        """Begin to find the most probable tokens for the rows that ask for them.
+
+        `totals`: what a row's logits lie above their log-probabilities. torch's own log_softmax adds up a row in
+        another order when it lies elsewhere in memory.
+        """
         counts = [row.sampling.logprobs or 0 for row in draws.rows] if self._asked(draws) else []
         asking = [i for i, count in enumerate(counts) if count]
         if not asking:
             return lambda: [()] * len(draws.rows)
         index = to_device(np.array(asking, np.int64), self._device)
-        best = torch.log_softmax(logits[index], dim=-1).topk(min(max(counts), logits.shape[1]), dim=-1)
-        tokens, values = to_host(best.indices), to_host(best.values)
+        best = logits[index].topk(min(max(counts), logits.shape[1]), dim=-1)
+        tokens, values = to_host(best.indices), to_host(best.values - totals[index, None])
 
         def wait() -> Top:
             found: list[tuple[tuple[int, float], ...]] = [()] * len(draws.rows)

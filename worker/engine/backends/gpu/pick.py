@@ -173,6 +173,7 @@ def _pick(
     history,
     tokens,
     logprobs,
+    totals,
     logits_stride,
     scores_stride,
     history_stride,
@@ -220,6 +221,7 @@ def _pick(
     chosen = tl.minimum(token, vocabulary - 1)
     tl.store(tokens + row, tl.where(possible, chosen, -1))
     tl.store(logprobs + row, tl.load(logits + chosen) - raw_best - log_total)
+    tl.store(totals + row, raw_best + log_total)
     tl.store(history + slot * history_stride + tl.load(lengths + row), chosen.to(tl.int64))
 
 
@@ -234,11 +236,11 @@ def pick(
 ) -> Tensor:
     """Draw a token for each row of `scores` and note it in `history` (slots, positions) after the row's others.
 
-    Return int32 (2, rows and a few more): the tokens, -1 where none can be drawn, and the bits of their
-    log-probabilities in `logits`.
+    Return int32 (3, rows and a few more): the tokens, -1 where none can be drawn, and the bits of their
+    log-probabilities in `logits` and of what a logit lies above its log-probability.
     """
     rows, vocabulary = logits.shape
-    drawn = torch.empty((2, padded(rows)), dtype=torch.int32, device=logits.device)
+    drawn = torch.empty((3, padded(rows)), dtype=torch.int32, device=logits.device)
     kernel: Any = _pick
     kernel[(rows,)](
         logits,
@@ -250,6 +252,7 @@ def pick(
         history,
         drawn[0],
         drawn[1].view(torch.float32),
+        drawn[2].view(torch.float32),
         logits.stride(0),
         scores.stride(0),
         history.stride(0),
