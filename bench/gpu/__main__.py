@@ -4,7 +4,8 @@
     python -m bench.gpu --only speed tune
 
 It needs torch for CUDA with Triton, transformers and pytest, and no service. What it finds it prints, and keeps in
-bench/results/gpu.json. The exit status is 1 if there is no GPU or a part failed; the other parts run all the same.
+bench/results/gpu.json, from which `python -m bench.gpu.page` writes the section of docs/benchmarks.md. The exit
+status is 1 if there is no GPU or a part failed; the other parts run all the same.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from bench.gpu.page import keep_provenance
 from bench.report import RESULTS, Figure, merge
 
 BATCHES = (1, 8, 64, 256, 512)
@@ -122,6 +124,8 @@ def measure(names: Sequence[str], device: torch.device, results: Path) -> list[s
 
     print(f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}", flush=True)
     bandwidth = copy_bandwidth(device)
+    results.mkdir(parents=True, exist_ok=True)
+    keep_provenance(device, results)
     merge("gpu", [Figure("copy bandwidth, read and written", bandwidth / 1e9, "GB/s")], results)
     failed = []
     for name in names:

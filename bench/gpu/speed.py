@@ -1,5 +1,6 @@
 """How fast steps of one token for each text are, and how near to the time that reading memory alone takes."""
 
+import gc
 import random
 import statistics
 import time
@@ -65,6 +66,8 @@ def engine_for(loaded: LoadedModel, *, batch: int, longest: int) -> Engine:
 
 def run(engine: Engine, asked: Sequence[Request]) -> Steps:
     """Run the first requests of an engine to their end in the calling thread, and return their common steps."""
+    gc.collect()
+    gc.freeze()  # as `Engine.start` does
     futures: list[Future[Finished]] = [engine.submit(request, lambda _: None) for request in asked]
     times: list[float] = []
     sizes: list[int] = []

@@ -1,8 +1,8 @@
 """Which sequences run, where their keys and values lie, and which tokens the next step runs. Plain Python: no
 torch, no thread, no clock.
 
-A step is a list of chunks: one token of every sequence that is being continued, and at most so many tokens of
-prompts that a step stays short. Memory for all that a sequence may ever hold is reserved at its admission and
+A step runs one token of every sequence that is being continued, and at most so many tokens of prompts that it
+stays short. Memory for all that a sequence may ever hold is reserved at its admission and
 never overcommitted, so no running sequence can be short of it later. A beginning that is in memory already, of
 whatever sequence, is shared and not computed again.
 """
@@ -10,7 +10,8 @@ whatever sequence, is shared and not computed again.
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from worker.engine.blocks import BLOCK_TOKENS, Blocks, Place, blocks_for
@@ -43,8 +44,7 @@ class Item(Protocol):
 T = TypeVar("T", bound=Item)
 
 
-# Not frozen, since hundreds are made in each step, and making a frozen one takes three times as long.
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Chunk(Generic[T]):
     """The tokens at positions `start` … `start + count - 1` of a sequence are run in this step.
 
@@ -56,6 +56,23 @@ class Chunk(Generic[T]):
     start: int
     count: int
     draws: bool
+
+
+@dataclass(slots=True)
+class Plan(Generic[T]):
+    """What a step runs: the last token of each of `texts`, which draws its next, and `prompts`.
+
+    `slots`, `starts`: the slot and the position of each text's token. Columns, since there may be hundreds in a
+    step of two milliseconds, and to make an object of each takes the host longer than all else it does for them.
+    """
+
+    texts: list[T] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    prompts: list[Chunk[T]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.texts or self.prompts)
 
 
 @dataclass(slots=True)
@@ -122,20 +139,20 @@ class Batcher(Generic[T]):
             raise ValueError(f"{item.most_tokens} tokens can never fit")
         self._waiting.append(item)
 
-    def plan(self, prompt_tokens: int) -> list[Chunk[T]]:
-        """Admit what fits and return the chunks of the next step, with at most `prompt_tokens` of prompts.
+    def plan(self, prompt_tokens: int) -> Plan[T]:
+        """Admit what fits and return the next step, with at most `prompt_tokens` of prompts.
 
-        The step must be run: the tokens of its chunks count as computed from now on.
+        The step must be run: its tokens count as computed from now on.
         """
-        chunks = self._decoding()
-        for entry in self._prompts():
+        plan: Plan[T] = Plan()
+        for entry in chain(self._continue(plan), self._admissions()):
             if prompt_tokens <= 0:
                 break
             self._find_computed(entry)
             count = min(entry.pending, prompt_tokens)
-            chunks.append(self._chunk(entry, count))
+            plan.prompts.append(self._chunk(entry, count))
             prompt_tokens -= count
-        return chunks
+        return plan
 
     def release(self, item: T) -> bool:
         """Forget `item`, running or waiting; False if it is neither."""
@@ -164,24 +181,24 @@ class Batcher(Generic[T]):
             self.release(item)
         return items
 
-    def _decoding(self) -> list[Chunk[T]]:
-        """Return a chunk of one token for each sequence that is being continued.
-
-        This is most of what a step plans, for hundreds of sequences while a fast device waits.
-        """
-        chunks = []
+    def _continue(self, plan: Plan[T]) -> list[_Running[T]]:
+        """Plan a token of each text that is being continued; return who is still in its prompt."""
+        prompts = []
         for entry in self._running.values():
             item, start = entry.item, entry.computed
-            if item.length == start + 1 < item.most_tokens:
-                entry.computed = start + 1
-                if len(item.ids) >= (entry.known + 1) * BLOCK_TOKENS:
-                    self._know_full(entry)
-                chunks.append(Chunk(item, entry.slot, start, 1, draws=True))
-        return chunks
+            if item.length == start + 1:
+                if start + 1 < item.most_tokens:
+                    entry.computed = start + 1
+                    if len(item.ids) >= (entry.known + 1) * BLOCK_TOKENS:
+                        self._know_full(entry)
+                    plan.texts.append(item)
+                    plan.slots.append(entry.slot)
+                    plan.starts.append(start)
+            elif item.length > start:
+                prompts.append(entry)
+        return prompts
 
-    def _prompts(self) -> Iterator[_Running[T]]:
-        """Sequences with more than one token to compute, those that are admitted now included."""
-        yield from [entry for entry in self._running.values() if entry.pending > 1]
+    def _admissions(self) -> Iterator[_Running[T]]:
         while self._waiting and (entry := self._admitted(self._waiting[0])):
             self._waiting.popleft()
             self._running[id(entry.item)] = entry

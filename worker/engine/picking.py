@@ -3,26 +3,13 @@
 import math
 from collections.abc import Callable, Iterable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from worker.engine.request import Delta, TokenLogprob
-from worker.engine.sampler import Drawn, Row
+from worker.engine.sampler import Drawn
 from worker.engine.sequence import RunningSequence
 from worker.engine.tokenizer import Tokenizer
 
 # How often a token is drawn again because it would write a banned string; then the text ends.
 MOST_REDRAWS = 64
-
-
-def row_of(
-    sequence: RunningSequence,
-    slot: int,
-    allowed: NDArray[np.bool_] | None = None,
-    masked: tuple[int, ...] = (),
-) -> Row:
-    s = sequence
-    return Row(s.sampling, s.ids, s.prompt_length, s.length, slot, masked, s.never, allowed)
 
 
 def advance(

@@ -1,22 +1,22 @@
 """The sequences of an engine, and the steps that take them forward."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from math import isnan
+from math import inf, isnan
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from worker.engine.batcher import Batcher, Chunk
+from worker.engine.batcher import Batcher, Plan
 from worker.engine.blocks import BLOCK_TOKENS
 from worker.engine.errors import EngineCancelled, EngineError, EngineExpired
 from worker.engine.gpt2 import Gpt2
-from worker.engine.picking import advance, row_of
+from worker.engine.picking import advance
 from worker.engine.request import Delta, Finished
 from worker.engine.rows import UNKNOWN, Rows
 from worker.engine.sampler import Drawn, Row
@@ -54,6 +54,7 @@ class RunningBatch:
         self._tokenizer = tokenizer
         self._cache = model.new_cache(blocks)
         self._flight: _Flight | None = None
+        self._next_deadline = inf
         self._patience = 1  # how many tokens of a plain text are kept before they are delivered
         self._masks = ThreadPoolExecutor(1, thread_name_prefix="constraints")
 
@@ -61,6 +62,7 @@ class RunningBatch:
         """Queue a sequence; one whose resumed tokens hold its end is finished at once."""
         if sequence.reason is None:
             self.batcher.add(sequence)
+            self._next_deadline = min(self._next_deadline, sequence.deadline)
             return
         try:
             sequence.on_delta(sequence.delta((), ()))
@@ -75,9 +77,9 @@ class RunningBatch:
 
     def expire(self, now: float) -> None:
         """Remove the sequences whose deadline is not after `now`; their futures get EngineExpired."""
-        self._remove(
-            lambda sequence: (deadline := sequence.request.deadline) is not None and deadline <= now, EngineExpired
-        )
+        if now >= self._next_deadline:
+            self._remove(lambda sequence: sequence.deadline <= now, EngineExpired)
+            self._next_deadline = min((sequence.deadline for sequence in self.batcher), default=inf)
 
     def evict(self, futures: AbstractSet[Future[Finished]]) -> None:
         """Put the running sequences of `futures` back behind all that wait."""
@@ -92,8 +94,8 @@ class RunningBatch:
         With lookahead, what is delivered is the step before, while the device computes this one.
         """
         begun = time.perf_counter()
-        chunks = self.batcher.plan(PROMPT_TOKENS)
-        flight = self._launch(chunks) if chunks else None
+        plan = self.batcher.plan(PROMPT_TOKENS)
+        flight = self._launch(plan) if plan else None
         if self._model.backend.lookahead:
             self._land()
         self._flight = flight
@@ -101,26 +103,29 @@ class RunningBatch:
             self._land()
         seconds = time.perf_counter() - begun
         self._patience = min(MOST_KEPT, max(1, int(self._model.backend.delivery_seconds / seconds)))
-        self._count(chunks, seconds)
+        self._count(plan, seconds)
 
     def close(self) -> None:
         self._masks.shutdown()
 
-    def _launch(self, chunks: Sequence[Chunk[RunningSequence]]) -> "_Flight":
-        drawing = [chunk for chunk in chunks if chunk.draws]
-        masks = self._masks.submit(_allowed, drawing) if any(c.item.constraint for c in drawing) else None
-        logits = self._model.forward(self._rows(chunks), self._cache)
-        allowed = masks.result() if masks else [None] * len(drawing)
-        rows = [
-            row_of(chunk.item, chunk.slot, None if isinstance(mask, Exception) else mask)
-            for chunk, mask in zip(drawing, allowed, strict=True)
-        ]
+    def _launch(self, plan: Plan[RunningSequence]) -> "_Flight":
+        drawing = [chunk for chunk in plan.prompts if chunk.draws]
+        sequences = [*plan.texts, *[chunk.item for chunk in drawing]]
+        slots = [*plan.slots, *[chunk.slot for chunk in drawing]]
+        special = [sequence for sequence in sequences if not sequence.plain]
+        masks = self._masks.submit(_allowed, sequences) if any(s.constraint for s in special) else None
+        logits = self._model.forward(self._rows(plan), self._cache)
+        allowed = masks.result() if masks else {}
+        rows = [s.row(slot) for s, slot in zip(sequences, slots, strict=True)]
+        for i, mask in allowed.items():
+            if not isinstance(mask, Exception):
+                rows[i].allowed = mask
         drawn = self._draw(logits, rows)
-        if self._model.backend.lookahead and any(chunk.item.sampling.banned for chunk in drawing):
+        if self._model.backend.lookahead and any(s.sampling.banned for s in special):
             logits = logits.clone()  # the next pass is begun before it shows whether a token is to be drawn again
-        for chunk in drawing:
-            chunk.item.begin()
-        return _Flight([chunk.item for chunk in drawing], logits, rows, allowed, drawn)
+        for sequence in sequences:
+            sequence.length += sequence.goes_on_blind
+        return _Flight(sequences, logits, rows, allowed, drawn)
 
     def _land(self) -> None:
         """Hand every sequence its token and its caller the new text; those that end leave."""
@@ -140,9 +145,8 @@ class RunningBatch:
 
     def _advanced(self, sequence: RunningSequence, flight: "_Flight", i: int, drawn: Drawn | Exception) -> Delta:
         """Give a sequence its next token, with all that its request asks of it."""
-        mask = flight.allowed[i]
-        if isinstance(mask, Exception):
-            raise mask
+        if isinstance(failed := flight.allowed.get(i), Exception):
+            raise failed
         if isinstance(drawn, Exception):
             raise drawn
         again = partial(self._draw_again, flight.logits[i : i + 1], flight.rows[i])
@@ -169,21 +173,17 @@ class RunningBatch:
         self.batcher.release(sequence)
         sequence.over = True
 
-    def _rows(self, chunks: Sequence[Chunk[RunningSequence]]) -> Rows:
-        tokens: list[int] = []
-        positions: list[int] = []
-        slots: list[int] = []
-        wanted: list[int] = []
-        for chunk in chunks:
-            sequence, slot, start, count = chunk.item, chunk.slot, chunk.start, chunk.count
-            if count == 1:
-                tokens.append(sequence.ids[start] if start < len(sequence.ids) else UNKNOWN)
-                positions.append(start)
-                slots.append(slot)
-            else:
-                tokens += sequence.ids[start : start + count]
-                positions += range(start, start + count)
-                slots += [slot] * count
+    def _rows(self, plan: Plan[RunningSequence]) -> Rows:
+        tokens = [
+            ids[start] if start < len(ids := text.ids) else UNKNOWN
+            for text, start in zip(plan.texts, plan.starts, strict=True)
+        ]
+        positions, slots, wanted = plan.starts.copy(), plan.slots.copy(), list(range(len(tokens)))
+        for chunk in plan.prompts:
+            end = chunk.start + chunk.count
+            tokens += chunk.item.ids[chunk.start : end]
+            positions += range(chunk.start, end)
+            slots += [chunk.slot] * chunk.count
             if chunk.draws:
                 wanted.append(len(tokens) - 1)
         return Rows(tokens, positions, slots, wanted, self.batcher.tables, self.batcher.table_length)
@@ -211,7 +211,7 @@ class RunningBatch:
             return error
 
     def _draw_again(self, logits: Tensor, row: Row, masked: tuple[int, ...]) -> Drawn:
-        return self._model.backend.draw(logits, [row._replace(masked=masked)], self._tokenizer.end_ids)()[0]
+        return self._model.backend.draw(logits, [replace(row, masked=masked)], self._tokenizer.end_ids)()[0]
 
     def _remove(self, chosen: Callable[[RunningSequence], bool], error: type[EngineError]) -> None:
         sequences = [sequence for sequence in self.batcher if chosen(sequence)]
@@ -222,23 +222,20 @@ class RunningBatch:
                 self._leave(sequence)
                 sequence.future.set_exception(error())
 
-    def _count(self, chunks: Sequence[Chunk[RunningSequence]], seconds: float) -> None:
+    def _count(self, plan: Plan[RunningSequence], seconds: float) -> None:
         # The first draw of a text is made with the last token of its prompt, which counts as prompt; and so do the
         # tokens of an evicted or resumed text that are computed again.
-        rows = prompt_rows = draws = 0
-        for chunk in chunks:
-            rows += chunk.count
-            draws += chunk.draws
-            if chunk.count > 1 or not chunk.draws or chunk.start < chunk.item.prompt_length:
-                prompt_rows += chunk.count
+        prompted = sum(chunk.count for chunk in plan.prompts)
+        rows = len(plan.texts) + prompted
         if not rows:
             return
+        first = sum([start < text.prompt_length for text, start in zip(plan.texts, plan.starts, strict=True)])
         counts = self.counts
         counts.steps += 1
-        counts.decoded += draws
-        counts.prefilled += prompt_rows
-        counts.prefill_seconds += seconds * prompt_rows / rows
-        counts.decode_seconds += seconds * (rows - prompt_rows) / rows
+        counts.decoded += len(plan.texts) + sum(chunk.draws for chunk in plan.prompts)
+        counts.prefilled += prompted + first
+        counts.prefill_seconds += seconds * (prompted + first) / rows
+        counts.decode_seconds += seconds * (len(plan.texts) - first) / rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,17 +245,17 @@ class _Flight:
     sequences: Sequence[RunningSequence]
     logits: Tensor
     rows: Sequence[Row]
-    allowed: Sequence[Mask | Exception]
+    allowed: Mapping[int, Mask | Exception]
     drawn: Callable[[], Sequence[Drawn | Exception]]
 
 
-def _allowed(chunks: Sequence[Chunk[RunningSequence]]) -> list[Mask | Exception]:
-    """Ask the constraint of every chunk's sequence; one that fails gives its error."""
-    masks: list[Mask | Exception] = []
-    for chunk in chunks:
-        constraint = chunk.item.constraint
-        try:
-            masks.append(constraint.allowed() if constraint else None)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
-            masks.append(error)
+def _allowed(sequences: Sequence[RunningSequence]) -> dict[int, Mask | Exception]:
+    """Ask the constraint of each sequence that has one; one that fails gives its error."""
+    masks: dict[int, Mask | Exception] = {}
+    for i, sequence in enumerate(sequences):
+        if sequence.constraint:
+            try:
+                masks[i] = sequence.constraint.allowed()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's alone
+                masks[i] = error
     return masks

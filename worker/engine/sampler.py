@@ -19,6 +19,7 @@ bits do not depend on the number of rows (a plain `sum` does).
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -39,7 +40,8 @@ Tokens = Sequence[int] | NDArray[np.int64]
 Values = Sequence[float] | NDArray[np.float64]
 
 
-class Row(NamedTuple):
+@dataclass(slots=True)
+class Row:
     """What the draw of one row depends on besides its logits.
 
     `length`: how many tokens the sequence in `slot` has; a last one that is still under way is not among `ids`.

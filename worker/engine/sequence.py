@@ -2,8 +2,12 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
+import numpy as np
+from numpy.typing import NDArray
+
 from worker.engine.detokenizer import detokenizer
 from worker.engine.request import Delta, Finished, Reason, Request, TokenLogprob
+from worker.engine.sampler import Row
 from worker.engine.stops import first_match, held_back
 from worker.engine.tokenizer import Tokenizer
 
@@ -32,10 +36,11 @@ class RunningSequence:
         self.scope = request.scope
         self.most_tokens = len(request.prompt) + request.sampling.max_tokens
         self.constraint = request.constraint() if request.constraint else None
+        self.deadline = math.inf if request.deadline is None else request.deadline
         self.over = False
         sampling = self.sampling
-        self._goes_on_blind = not (request.constraint or sampling.banned)
-        self.plain = self._goes_on_blind and not sampling.stop and sampling.logprobs is None
+        self.goes_on_blind = not (request.constraint or sampling.banned)
+        self.plain = self.goes_on_blind and not sampling.stop and sampling.logprobs is None
         # Looked up here, on the caller's thread, because it reads the whole vocabulary.
         self.never = tokenizer.holding(sampling.banned) if sampling.banned else None
         self._end_ids = tokenizer.end_ids
@@ -49,6 +54,7 @@ class RunningSequence:
             if self.reason is None:
                 self.accept([token])
         self.length = len(self.ids)
+        self._row = Row(sampling, self.ids, self.prompt_length, self.length)
         self._room = sampling.max_tokens - self.position  # tokens that may still be drawn and noted
 
     @property
@@ -56,10 +62,13 @@ class RunningSequence:
         """How many tokens have been generated: the position of the next draw."""
         return len(self.ids) - self.prompt_length
 
-    def begin(self) -> None:
-        """Note that a draw of the next token is under way."""
-        if self._goes_on_blind:
-            self.length += 1
+    def row(self, slot: int, allowed: NDArray[np.bool_] | None = None) -> Row:
+        """Return what the draw of the next token depends on, from `slot`."""
+        if self.plain:
+            row = self._row  # changed in place: by the next draw nobody asks for it
+            row.length, row.slot = self.length, slot
+            return row
+        return Row(self.sampling, self.ids, self.prompt_length, self.length, slot, (), self.never, allowed)
 
     def note(self, token: int, logprob: float) -> bool:
         """Keep a drawn token of a plain text for later; return whether it ends the text."""
@@ -84,7 +93,7 @@ class RunningSequence:
         self.ids += tokens
         if self.constraint:
             self.constraint.accept(tokens[0])
-        if not self._goes_on_blind:
+        if not self.goes_on_blind:
             self.length = len(self.ids)
         if tokens[-1] in self._end_ids:
             self._extend(self._detokenizer.push(tokens[:-1]))

@@ -89,7 +89,7 @@ def drawn_at(
     with chosen(uniforms):
         for start in range(0, len(uniforms), _BATCH):
             seeds = range(start, min(start + _BATCH, len(uniforms)))
-            rows = [one._replace(sampling=replace(one.sampling, seed=seed)) for seed in seeds]
+            rows = [replace(one, sampling=replace(one.sampling, seed=seed)) for seed in seeds]
             tokens += [drawn.token for drawn in draw(as_in_a_model(logits, len(rows)), rows, ends)]
     return tokens
 

@@ -61,7 +61,7 @@ class LookaheadBackend(PlainBackend):
 
     def _with_drawn(self, row: Row) -> Row:
         unknown = [self._drawn[row.slot, at] for at in range(len(row.ids), row.length)]
-        return row._replace(ids=[*row.ids, *unknown])
+        return replace(row, ids=[*row.ids, *unknown])
 
     def _happens(self, what: str) -> int:
         number = sum(name == what for name, _ in self.events)

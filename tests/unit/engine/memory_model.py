@@ -77,7 +77,9 @@ class Steps:
         decoding = [text for text in self.running if self._pending(text) == 1 and text.length < text.most_tokens]
         computed_before = {(text, at) for text in self.running for at in range(self.computed[text])}
         places_before = {self._place(text, at) for text, at in computed_before}
-        chunks = self.batcher.plan(prompt_tokens)
+        plan = self.batcher.plan(prompt_tokens)
+        continued = zip(plan.texts, plan.slots, plan.starts, strict=True)
+        chunks = [*(Chunk(text, slot, start, 1, draws=True) for text, slot, start in continued), *plan.prompts]
         self._admit({chunk.item: chunk.start for chunk in chunks})
         assert chunks or self._flight or not self.texts, "nothing happens although there is work"
         self._check_chunks(chunks, decoding, prompt_tokens)

@@ -1,6 +1,7 @@
 """What a draw promises besides its distribution, in every implementation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -195,7 +196,7 @@ def test_a_redraw_uses_another_number(draw: Draw) -> None:
 
 @BY_EACH
 def test_the_number_follows_the_position_of_a_token_that_is_under_way(draw: Draw) -> None:
-    known, behind = row([1] * 6), row([1] * 5)._replace(length=6)
+    known, behind = row([1] * 6), replace(row([1] * 5), length=6)
 
     tokens = [drawn.token for drawn in draw(torch.zeros(2, 1000), [known, behind], NO_END)]
 

@@ -27,7 +27,7 @@ class CudaBackend:
 
     lookahead = True
     # A step may take 2 ms, and what it draws for 500 texts keeps the host as long, if it is delivered one by one.
-    delivery_seconds = 0.05
+    delivery_seconds = 0.1
 
     def __init__(self, device: torch.device, *, dtype: torch.dtype = torch.bfloat16) -> None:
         if device.type == "cuda":

@@ -45,7 +45,8 @@ class DeviceDraw:
         def wait() -> list[Drawn]:
             tokens, bits = drawn()[:, : len(rows)]
             logprobs = bits.view(torch.float32).tolist()
-            return list(map(Drawn, [None if t < 0 else t for t in tokens.tolist()], logprobs, top()))
+            found = [token if token >= 0 else None for token in tokens.tolist()]
+            return list(map(Drawn._make, zip(found, logprobs, top(), strict=True)))
 
         return wait
 
