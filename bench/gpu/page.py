@@ -61,8 +61,8 @@ def _section(figures: Mapping[str, Figure], facts: Mapping[str, object]) -> Iter
         if f"{shape} batch 1: tokens" in figures:
             yield from _steps(figures, shape, title)
     yield (
-        "Where whole steps fall behind the device alone, the host bounds them: Python plans, sends and delivers the "
-        "tokens of each text. Few texts, or short ones, leave the device itself waiting for its own small kernels."
+        "Where whole steps fall behind the device alone, the host bounds them: Python plans, sends and delivers "
+        "the tokens of each text. Few texts leave the device itself waiting for its own small kernels."
     )
     yield ""
     yield from _peer(figures)
