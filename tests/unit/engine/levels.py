@@ -53,14 +53,21 @@ def library(level: Level) -> ctypes.CDLL:
     path = path_of(level)
     if not path.exists():
         pytest.fail(f"{path.name} is missing: run `make install`, or python -m worker.engine.native.build")
-    return _load(path)
+    return _ready(path)
+
+
+def _ready(path: Path) -> ctypes.CDLL:
+    found = _load(path)
+    if found is None:
+        pytest.skip("the system gives this process no tiles")
+    return found
 
 
 def fresh_library(level: Level) -> ctypes.CDLL:
     """Load the kernels once more, with threads of their own: there is only one until more are asked for."""
     with tempfile.TemporaryDirectory() as folder:
         copied = shutil.copy(path_of(level), Path(folder) / "kernels.so")
-        return _load(Path(copied))
+        return _ready(Path(copied))
 
 
 def backend(level: Level, precision: str = "fp32", *, threads: int | None = None, spins: int = 0) -> NativeBackend:

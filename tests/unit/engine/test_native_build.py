@@ -118,9 +118,17 @@ def test_an_older_build_is_removed_by_the_next(built: Path, monkeypatch: pytest.
     assert {path.read_bytes() for path in built.iterdir()} == {b"new"}
 
 
-@pytest.mark.parametrize("absent", ["avx512_vnni", "avx512f", "fma"])
+@pytest.mark.parametrize(
+    ("absent", "expected"),
+    [
+        ("amx_int8", ["avx512vnni", "avx2", "plain"]),
+        ("avx512_vnni", ["amx", "avx2", "plain"]),
+        ("avx512f", ["avx2", "plain"]),
+        ("fma", ["amx", "avx512vnni", "plain"]),
+    ],
+)
 def test_a_processor_runs_only_what_it_has_all_the_features_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str, expected: list[str]
 ) -> None:
     features = set().union(*(level.features for level in LEVELS)) - {absent}
     cpuinfo = tmp_path / "cpuinfo"
@@ -128,9 +136,23 @@ def test_a_processor_runs_only_what_it_has_all_the_features_for(
     monkeypatch.setattr(library, "_CPUINFO", cpuinfo)
     monkeypatch.setattr(library, "compilable", lambda: LEVELS)
 
-    names = [level.name for level in library.usable()]
+    assert [level.name for level in library.usable()] == expected
 
-    assert names == (["avx512vnni", "plain"] if absent == "fma" else ["avx2", "plain"])
+
+@COMPILER
+@pytest.mark.usefixtures("built")
+def test_kernels_that_the_system_refuses_to_run_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused, taken = Level("refused", (), frozenset()), LEVELS[-1]
+    monkeypatch.setattr(build, "compilable", lambda: (refused, taken))
+    monkeypatch.setattr(library, "compilable", lambda: (refused, taken))
+    build.main()
+    load = library._load
+    monkeypatch.setattr(library, "_load", lambda path: None if "refused" in path.name else load(path))
+
+    found = library.kernels()
+
+    assert found is not None
+    assert Path(found._name) == library.path_of(taken)
 
 
 def test_where_the_processor_is_not_known_anything_can_run_the_plain_kernels(

@@ -28,6 +28,7 @@ _ACTIVATIONS = {
 }
 _STRETCH = 64  # the draw looks at so many scores together
 _ROW_GROUP = 4  # attention goes through so many rows together
+_TILE = 16  # rows of a tile, where products in 8 bits run on tiles
 
 
 class Workspace:
@@ -35,13 +36,21 @@ class Workspace:
 
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
+        self._taken: dict[tuple[str, int, int], Tensor] = {}
 
     def take(self, name: str, rows: int, columns: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return (rows, columns), the same memory for the same name; what it holds is arbitrary."""
+        taken = self._taken.get((name, rows, columns))
+        return self._cut(name, rows, columns, dtype) if taken is None else taken
+
+    def _cut(self, name: str, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
         kept = self._kept.get(name)
         if kept is None or len(kept) < rows * columns:
             kept = self._kept[name] = torch.empty(rows * columns, dtype=dtype)
-        return kept[: rows * columns].view(rows, columns)
+            self._taken = {key: taken for key, taken in self._taken.items() if key[0] != name}
+        # Kept too, for a view costs as much as a small kernel; there are few numbers of rows.
+        taken = self._taken[name, rows, columns] = kept[: rows * columns].view(rows, columns)
+        return taken
 
 
 class NativeBackend:
@@ -152,11 +161,11 @@ class _Int8:
         self._call = library.quire_linear_i8
         self._space = space
         codes, scales = quantised(weight)
-        groups = codes.view(-1, PANEL, self._depth // GROUP, GROUP)
-        # The kernel multiplies x + 128, which is never negative, and begins with what that adds too much.
-        offsets = (-128 * groups.sum(-1, dtype=torch.int32)).transpose(1, 2).contiguous()
-        panels = codes.view(-1, PANEL, self._depth // 4, 4).transpose(1, 2).contiguous()
-        self._tensors = (panels, scales, offsets, bias)
+        # How the matrix lies is the kernel's own affair: each kind of processor wants it otherwise.
+        matrix = torch.empty_like(codes)
+        offsets = torch.empty(self.columns, self._depth // GROUP, dtype=torch.int32)
+        library.quire_pack_i8(codes.data_ptr(), matrix.data_ptr(), offsets.data_ptr(), self._depth, self.columns)
+        self._tensors = (matrix, scales, offsets, bias)
         self._pointers = [tensor.data_ptr() if tensor is not None else 0 for tensor in self._tensors]
         self._after = after
 
@@ -168,8 +177,9 @@ class _Int8:
 
     def _run(self, x: Tensor, y: Tensor, after: int) -> Tensor:
         rows = x.shape[0]
-        codes = self._space.take("codes", rows, self._depth, torch.uint8)
-        scales = self._space.take("scales", rows, self._depth // GROUP)
+        padded = -(-rows // _TILE) * _TILE
+        codes = self._space.take("codes", padded, self._depth, torch.int8)
+        scales = self._space.take("scales", padded, self._depth // GROUP)
         self._call(
             x.data_ptr(),
             *self._pointers,
@@ -179,7 +189,6 @@ class _Int8:
             rows,
             self._depth,
             self.columns,
-            GROUP,
             after,
         )
         return y

@@ -23,6 +23,13 @@ INLINE void keep(void *to, int64_t at, float value, const int half) {
     else ((float *)to)[at] = value;
 }
 
+/* Have memory send what a head has in a block, while others are worked on. */
+INLINE void fetch(const void *cache, int32_t block, int head, int heads, int64_t numbers, const int half) {
+    const int64_t bytes = numbers * (half ? 2 : 4);
+    const char *lines = (const char *)cache + ((int64_t)block * heads + head) * bytes;
+    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(lines + at, 0, 2);
+}
+
 struct Attention {
     const float *qkv;           /* (rows, 3, heads, size) */
     void *keys, *values;        /* (blocks, heads, size, 16), (blocks, heads, 16, size) */
@@ -81,6 +88,10 @@ INLINE void attend(const struct Attention *a, int first, const int count, const 
             const int64_t keys = ((int64_t)table[start / KV_BLOCK] * heads + head) * head_stride;
             f32x16 even[ROW_GROUP], odd[ROW_GROUP];
             for (int r = 0; r < count; r++) even[r] = odd[r] = (f32x16){};
+            if (start + KV_BLOCK < length)
+                fetch(a->keys, table[start / KV_BLOCK + 1], head, heads, head_stride, half);
+            else
+                fetch(a->values, table[0], head, heads, head_stride, half);
             for (int i = 0; i < size; i += 2) {
                 const f32x16 k0 = cached(a->keys, keys + i * KV_BLOCK, half);
                 const f32x16 k1 = cached(a->keys, keys + (i + 1) * KV_BLOCK, half);
@@ -110,6 +121,9 @@ INLINE void attend(const struct Attention *a, int first, const int count, const 
         for (int start = 0; start < length; start += KV_BLOCK) store(share + start, load(share + start) * whole);
     }
 
+    /* Of the rows after these, which begin with their keys. */
+    const int after = first + count < a->rows ? first + count : first;
+    const int32_t *next = a->tables + (int64_t)a->sequences[after] * a->table_length;
     float *out = a->out + (int64_t)first * heads * size;
     memset(out, 0, sizeof(float) * count * heads * size);
     for (int start = 0; start < length; start += KV_BLOCK)
@@ -119,6 +133,10 @@ INLINE void attend(const struct Attention *a, int first, const int count, const 
             const int here = length - start < KV_BLOCK ? length - start : KV_BLOCK;
             float *sums = out + head * size;
             int part = 0;
+            if (start + KV_BLOCK < length)
+                fetch(a->values, table[start / KV_BLOCK + 1], head, heads, head_stride, half);
+            else
+                fetch(a->keys, next[0], head, heads, head_stride, half);
             for (; part + 4 * LANES <= size; part += 4 * LANES)
                 mix(sums + part, heads * size, a->values, values + part, size, share, row_stride, here, count, 4, half);
             for (; part < size; part += LANES)

@@ -34,10 +34,16 @@ class Level:
 
 
 # The best first. The last one is for whatever processor the compiler makes code for by itself.
+_AVX512VNNI = ("-march=x86-64-v4", "-mavx512vnni", "-mprefer-vector-width=512")
 LEVELS = (
     Level(
+        "amx",
+        (*_AVX512VNNI, "-mamx-tile", "-mamx-int8"),
+        frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "amx_tile", "amx_int8"}),
+    ),
+    Level(
         "avx512vnni",
-        ("-march=x86-64-v4", "-mavx512vnni", "-mprefer-vector-width=512"),
+        _AVX512VNNI,
         frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vnni"}),
     ),
     Level("avx2", ("-march=x86-64-v3",), frozenset({"avx2", "fma", "bmi2", "movbe"})),
@@ -76,10 +82,13 @@ _ARGUMENTS = {
     "quire_threads": [_INT, ctypes.c_long],
     "quire_norm": [_POINTER] * 4 + [_INT, _INT, _FLOAT],
     "quire_linear_f32": [_POINTER] * 5 + [_INT] * 4,
-    "quire_linear_i8": [_POINTER] * 8 + [_INT] * 5,
+    "quire_ready": [],
+    "quire_pack_i8": [_POINTER] * 3 + [_INT] * 2,
+    "quire_linear_i8": [_POINTER] * 8 + [_INT] * 4,
     "quire_attention": [_POINTER] * 3 + [_INT] + [_POINTER] * 5 + [_INT] * 5 + [_FLOAT],
     "quire_draw": [_POINTER, _INT, _INT, _INT, _POINTER, _INT],
 }
+_ANSWERING = {"quire_threads", "quire_ready"}
 
 
 def sources() -> list[Path]:
@@ -114,18 +123,19 @@ def kernels() -> ctypes.CDLL | None:
     """Load the best library there is; None if none was compiled from these sources."""
     for level in usable():
         path = path_of(level)
-        if path.exists():
-            return _load(path)
+        if path.exists() and (library := _load(path)) is not None:
+            return library
     logger.warning("kernels_missing: the engine is slow without its compiled kernels, see `make install`")
     return None
 
 
-def _load(path: Path) -> ctypes.CDLL:
+def _load(path: Path) -> ctypes.CDLL | None:
+    """Load a library; None if the system does not let this process run it, as it may with tiles."""
     library = ctypes.CDLL(str(path))
     for name, arguments in _ARGUMENTS.items():
         function = getattr(library, name)
-        function.argtypes, function.restype = arguments, ctypes.c_int if name == "quire_threads" else None
-    return library
+        function.argtypes, function.restype = arguments, ctypes.c_int if name in _ANSWERING else None
+    return library if library.quire_ready() else None
 
 
 def _features() -> frozenset[str]:

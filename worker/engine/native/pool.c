@@ -109,3 +109,4 @@ int quire_threads(int threads, long spins) {
 
 void enter(void) { pthread_mutex_lock(&pool.entrance); }
 void leave(void) { pthread_mutex_unlock(&pool.entrance); }
+int threads(void) { return pool.threads; }

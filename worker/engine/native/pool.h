@@ -11,3 +11,6 @@ void run(Work work, const void *job, int chunks, int threads);
 /* Calls of several engines in a process follow each other. */
 void enter(void);
 void leave(void);
+
+/* How many threads there are. */
+int threads(void);
