@@ -92,7 +92,7 @@ def _run(folder: Path, options: argparse.Namespace, keep: Callable[[Part], None]
         found.extend(part.figures)
         violations.extend(broken)
 
-    for seed in options.seed:
+    for seed in () if options.drills else options.seed:
         with running(folder / f"seed-{seed}", choices) as system:
             raged = rage(system, _storm(options, seed), model.texts)
         name = f"{'short_' if options.short else ''}seed_{seed}"
@@ -126,7 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, default=60.0, help="jobs a second that the clients mean to submit (%(default)s)")
     add("--rounds", type=int, default=3, help="of each drill (%(default)s)")
     add("--model", help="a checkpoint; default: a tiny one of random weights, made for the run")
-    add("--short", action="store_true", help="short leases and outages, and no drills")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--short", action="store_true", help="short leases and outages, and no drills")
+    parts.add_argument("--drills", action="store_true", help="the drills alone")
     add("--slow", type=float, default=0.01, help="share of jobs that last seconds (%(default)s)")
     add("--only", nargs="+", default=[], choices=[fault.name for fault in FAULTS], help="these faults alone")
     add("--broken", choices=sorted(BREAKAGES), help="take a promise out, and see whether that is noticed")
