@@ -119,7 +119,7 @@ class JobInList(Response):
     parameters: JobParameters
     queue: Queue
     progress: Progress
-    attempts: int = Field(description="Crashes of workers that it has survived.")
+    attempts: int = Field(description="Workers that died under it, and not of another job.")
     numerics: str | None
     numerics_changed: bool
     created_at: Moment

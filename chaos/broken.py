@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quire.settings import REPOSITORY
 
-COPIED = ("api", "chaos", "migrations", "quire", "quire_client", "scheduler", "worker", "alembic.ini")
+COPIED = ("api", "bench", "chaos", "migrations", "quire", "quire_client", "scheduler", "worker", "alembic.ini")
 CHECKPOINTS = "checkpoints"
 SECONDS = 600
 VIOLATED = 3  # exit code of a run that found violations; that of one that crashed is 1

@@ -191,10 +191,10 @@ def poison(stage: Stage) -> list[Figure]:
     ((state, _, code),) = stage.ends([bad])
     ends = stage.ends(neighbours)
     return [
-        Figure("poison_not_failed_with_worker_lost", (state, code) != ("failed", "worker_lost"), "jobs", 0),
+        Figure("poison_not_failed_with_worker_lost", int((state, code) != ("failed", "worker_lost")), "jobs", 0),
         Figure("poison_neighbours_failed", sum(end[0] == "failed" for end in ends), "jobs", 0),
         Figure("poison_neighbours_not_succeeded", sum(end[0] != "succeeded" for end in ends), "jobs", 0),
-        Figure("poison_neighbours_most_attempts", max(end[1] for end in ends), "attempts"),
+        Figure("poison_neighbours_most_attempts", max(end[1] for end in ends), "attempts", 0),
     ]
 
 

@@ -136,6 +136,7 @@ def lose_valkey(scene: Scene) -> Injected:
 
 
 def flush_valkey(scene: Scene) -> Injected:
+    scene.system.until(scene.system.valkey_answers, HARM_SECONDS, "Valkey")  # an earlier fault may have killed it
     at = time.time()
     with scene.system.valkey() as client:
         client.flushall()

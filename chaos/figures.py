@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -51,5 +51,12 @@ def show_violations(violations: Sequence[Violation]) -> None:
         Console().print(table)
 
 
-def write(figures: Iterable[Figure], target: Path = RESULTS) -> None:
-    target.write_text(json.dumps([asdict(figure) for figure in figures], indent=2) + "\n")
+def read(target: Path = RESULTS) -> list[Figure]:
+    return [Figure(**figure) for figure in json.loads(target.read_text())] if target.exists() else []
+
+
+def keep(part: str, figures: Iterable[Figure], target: Path = RESULTS) -> None:
+    """Put a part's figures in the place of its earlier ones; their names begin with the part's."""
+    fresh = [replace(figure, name=f"{part}_{figure.name}") for figure in figures]
+    kept = [figure for figure in read(target) if not figure.name.startswith(f"{part}_")]
+    target.write_text(json.dumps([asdict(figure) for figure in [*kept, *fresh]], indent=2) + "\n")

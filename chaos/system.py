@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 import psycopg
-from redis import Redis
+from redis import Redis, RedisError
 from sqlalchemy.engine import make_url
 
 from chaos import audit, counters
@@ -188,6 +188,13 @@ class System:
             return False
         finally:
             connection.close()
+
+    def valkey_answers(self) -> bool:
+        try:
+            with self.valkey() as client:
+                return bool(client.ping())
+        except RedisError:
+            return False
 
     def until(self, condition: Callable[[], object], seconds: float, what: str) -> float:
         """Look after the processes until a condition holds, which is looked at some times a second."""

@@ -37,17 +37,12 @@ PATIENCE = text("SELECT set_config('statement_timeout', :milliseconds, true)")
 
 
 @contextmanager
-def one_trip(session: Session) -> Iterator[None]:
-    """Send the statements of this block together and wait once, at its end; what they return cannot be read.
-
-    Raises what the statements would raise, and none after one that failed is done.
-    """
-    with _together(session.connection().connection.driver_connection, session.get_bind().dialect):
-        yield
-
-
-@contextmanager
 def _together(raw: object, dialect: Dialect) -> Iterator["psycopg.Connection[Any]"]:
+    """Send the statements of this block together and wait once, at its end.
+
+    For statements that lock nothing: until the end has come Postgres takes the transaction for busy, not for
+    idle, so a process that is stopped in between would keep its locks for as long as it is stopped.
+    """
     if not isinstance(raw, psycopg.Connection):
         raise TypeError(f"{type(raw)} cannot send statements together")
     try:
@@ -116,7 +111,8 @@ class Database:
     @contextmanager
     def _begin(self, role: str, tenant: str = "", engine: Engine | None = None) -> Iterator[Session]:
         with Session(engine or self.engine, expire_on_commit=False) as session, session.begin():
-            with one_trip(session):  # with the BEGIN before it
+            with _together(session.connection().connection.driver_connection, session.get_bind().dialect):
+                # With the BEGIN before it.
                 session.execute(AS_ROLE, {"role": role, "tenant": tenant})
             yield session
 

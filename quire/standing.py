@@ -19,7 +19,7 @@ class Blocker(StrEnum):
     """What keeps a queued job from running. Where several do, the first of this list is told."""
 
     NOT_BEFORE = "not_before"  # its time has not come
-    QUOTA = "quota"  # its tenant's budget is used up
+    QUOTA = "quota"  # its tenant's budget is used up: for jobs admitted in parts, of which there are none yet
     PAUSED = "paused"  # its tenant is paused
     NO_WORKER = "no_worker"  # no live worker serves its model
     CAP = "cap"  # its tenant runs as many jobs as it may

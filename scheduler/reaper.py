@@ -44,4 +44,6 @@ class Reaper:
                 workers.delete_lapsed(session)
         # Leases that were ended on purpose count at once, whatever Postgres' age.
         with self._database.service() as session:
+            jobs.acquit_neighbours(session, self._max_attempts)
+        with self._database.service() as session:
             return jobs.requeue_orphans(session, self._max_attempts)

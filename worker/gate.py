@@ -42,6 +42,10 @@ class Gate:
                 self._alone = False
                 self._changed.notify_all()
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def close(self) -> None:
         with self._changed:
             self._closed = True

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from quire.crypto import KeyRing
 from quire.errors import ConfigurationError, QuireError
@@ -22,6 +22,8 @@ from worker.sequences import Sequences, Submits
 from worker.writer import JobLog, Writer
 
 log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.2  # how soon a job that lingers sees that the worker drains
 
 
 class Lost(Exception):
@@ -92,31 +94,49 @@ class Runner:
     def _run(self, job: Claimed) -> None:
         log.info("job started", extra={"action": "job_started"})
         job_log = self._writer.open(job)
+        with ExitStack() as place:
+            outcome = self._outcome(job, job_log, place)
+            if outcome is None:
+                return
+            self._writer.finish(job_log, outcome)
+            log.info("job left", extra={"action": "job_left", "state": outcome.state.value, "work": outcome.work})
+            if self._enters_alone(job):
+                self._linger(job_log)
+
+    def _outcome(self, job: Claimed, job_log: JobLog, place: ExitStack) -> Outcome | None:
+        """Run a job, in a place at the engine that is left with the stack; None if the engine died under it."""
         sequences = Sequences(self._engine)
         try:
             job_log.key = key = self._ring.unwrap(job.wrapped_key, job.tenant_id)
             spec = Spec.decode(key.open(job.body, f"job:{job.id}"))
-            with self._entered(job, sequences):
-                outcome = self._generate(job, spec, fold(read(job.log, key)), job_log, sequences)
+            place.enter_context(self._entered(job, sequences))
+            return self._generate(job, spec, fold(read(job.log, key)), job_log, sequences)
         except (EngineCancelled, EngineStopped, GateClosed, Lost):
-            outcome = Outcome(State.QUEUED, sequences.work)
+            return Outcome(State.QUEUED, sequences.work)
         except EngineExpired:
-            outcome = Outcome(State.EXPIRED, sequences.work, job_log.tokens)
+            return Outcome(State.EXPIRED, sequences.work, job_log.tokens)
         except EngineDead:
             # Who is to blame is not known. Left running, the jobs are the reaper's, who finds out.
             log.critical("engine died", extra={"action": "engine_died"}, exc_info=True)
             self._on_dead()
-            return
+            return None
         except Exception as error:
             log.exception("job failed", extra={"action": "job_failed"})
-            outcome = Outcome(State.FAILED, sequences.work, job_log.tokens, error=_explain(error))
-        self._writer.finish(job_log, outcome)
-        log.info("job left", extra={"action": "job_left", "state": outcome.state.value, "work": outcome.work})
+            return Outcome(State.FAILED, sequences.work, job_log.tokens, error=_explain(error))
+
+    def _linger(self, job_log: JobLog) -> None:
+        """Stay until an outcome is stored: who enters next may kill the process, and this job would be blamed."""
+        while not self._gate.closed and not job_log.settled.wait(LOOK_SECONDS):
+            pass
+
+    def _enters_alone(self, job: Claimed) -> bool:
+        """Whether this may be the job that kills workers."""
+        return job.attempts + 1 >= self._max_attempts
 
     @contextmanager
     def _entered(self, job: Claimed, sequences: Sequences) -> Iterator[None]:
         """Hold a place at the engine, alone if this may be the job that kills workers."""
-        alone = job.attempts + 1 >= self._max_attempts
+        alone = self._enters_alone(job)
         with self._known(job.run, sequences), self._gate.enter(alone=alone):
             if alone and not self._mark_alone(job):
                 raise Lost

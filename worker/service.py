@@ -15,7 +15,7 @@ from quire.database import Database
 from quire.jobs import Claimed, Report
 from quire.messages import Notices
 from quire.settings import Settings
-from quire.store import job_steps
+from quire.store import blame
 from quire.store import model as models
 from quire.store.job import Run
 from worker.claimer import Claimer
@@ -152,7 +152,7 @@ class Service:
     def _mark_alone(self, job: Claimed) -> bool:
         try:
             with self._databases["claimer"].service() as session:
-                return job_steps.mark_alone(session, job.id, job.fence)
+                return blame.mark_alone(session, job.id, job.fence)
         except SQLAlchemyError:
             log.warning("not marked alone", extra={"action": "mark_failed", "job": str(job.id)}, exc_info=True)
             return False

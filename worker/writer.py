@@ -48,6 +48,7 @@ class JobLog:
         self._end = _end_of(job)
         self.tokens = self._end.offset  # delivered so far, earlier claims' included
         self.outcome: Outcome | None = None
+        self.settled = threading.Event()  # nothing is left to be said of this run
 
     def add(self, *entries: Entry) -> None:
         """Add what was written; several entries are committed together or not at all."""
@@ -192,7 +193,8 @@ class Writer:
     def _forget(self, runs: Iterable[Run]) -> None:
         with self._changed:
             for run in runs:
-                self._logs.pop(run, None)
+                if entry := self._logs.pop(run, None):
+                    entry.settled.set()
 
 
 def _end_of(job: Claimed) -> Position:

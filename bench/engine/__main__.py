@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
-from bench import report
+from bench import provenance, report
 from bench.engine import (
     arrivals,
     contention,
@@ -21,7 +21,6 @@ from bench.engine import (
     mixed,
     page,
     profile,
-    provenance,
     quality,
     totals,
 )
@@ -41,6 +40,7 @@ PARTS: Mapping[str, Callable[[Options], Measured]] = {
 }
 ALL, PAGE = "all", "page"
 WITH_CTRANSLATE2 = ("totals",)
+PACKAGES = ("torch", "transformers", "ctranslate2", "celery", "psycopg")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -74,7 +74,8 @@ def _measured(name: str, options: Options, arguments: Sequence[str]) -> bool:
         traceback.print_exc()
         return False
     report.merge("engine", measured.figures, options.results)
-    provenance.keep(options.results, name, provenance.of_now(arguments, measured.notes))
+    now = provenance.of_now("bench.engine", arguments, PACKAGES, measured.notes)
+    provenance.keep("engine", name, now, options.results)
     return True
 
 

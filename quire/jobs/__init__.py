@@ -12,7 +12,14 @@ Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`
 
 from quire.jobs.backlogs import Backlogs
 from quire.jobs.bulk import submit_many
-from quire.jobs.keeping import cancel_live, expire_overdue, put_back_suspended, release_due, requeue_orphans
+from quire.jobs.keeping import (
+    acquit_neighbours,
+    cancel_live,
+    expire_overdue,
+    put_back_suspended,
+    release_due,
+    requeue_orphans,
+)
 from quire.jobs.submitting import Once, Submission, cancel, delete, first_made_before, made_before, submit
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
 
@@ -23,6 +30,7 @@ __all__ = [
     "Outcome",
     "Report",
     "Submission",
+    "acquit_neighbours",
     "cancel",
     "cancel_live",
     "claim",

@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from quire import fairness
 from quire.jobs.steps import Step, end_by_decree, take
+from quire.store import blame, job_steps
 from quire.store import chunk as chunks
-from quire.store import job_steps
 from quire.store import lane as lanes
 from quire.store.job import Hold, State
 from quire.store.job_steps import Move
@@ -54,14 +54,26 @@ def cancel_live(session: Session, tenant_id: UUID) -> int:
     return len(live)
 
 
+def acquit_neighbours(session: Session, max_attempts: int) -> int:
+    """Take back the attempts that were counted for the neighbours of jobs that turn out to kill their workers.
+
+    The step before `requeue_orphans`, in a transaction of its own: it locks jobs that are no orphans.
+    """
+    return blame.acquit(session, max_attempts)
+
+
 def requeue_orphans(session: Session, max_attempts: int) -> int:
-    """Put back running jobs whose worker is gone, each with one more attempt counted.
+    """Put back running jobs whose worker is gone, with one more attempt counted for each that may be to blame.
 
     A job on its last attempt runs alone in its engine, and only one that was alone when its worker died is
-    given up: a job that kills its worker must not take its neighbours along.
+    given up: a job that kills its worker must not take its neighbours along. Those that only waited for it to
+    end are not counted anything.
     """
     orphans = job_steps.lock_orphans(session, BATCH)
+    if not orphans:
+        return 0
     ends = chunks.ends(session, [job.id for job in orphans])
+    known = blame.had_to_itself(session, {job.worker_id for job in orphans if job.worker_id})
     steps = []
     for job in orphans:
         logged = ends[job.id].offset
@@ -74,7 +86,8 @@ def requeue_orphans(session: Session, max_attempts: int) -> int:
             move = Move(job.id, State.FAILED, completion_tokens=logged, error=error, new_fence=True, attempt=True)
         else:
             # A neighbour's crash must not use up the last attempt: it waits there until it runs alone.
-            counts = job.attempts + 1 < max_attempts
+            may_be_to_blame = job.alone or job.worker_id not in known
+            counts = may_be_to_blame and job.attempts + 1 < max_attempts
             move = Move(job.id, State.QUEUED, new_fence=True, attempt=counts)
         steps.append(Step(move, work=work))
     take(session, steps)

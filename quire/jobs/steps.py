@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from quire import fairness
-from quire.database import one_trip
 from quire.store import Job, job_steps, ledger
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
@@ -54,9 +53,8 @@ def take(session: Session, steps: Sequence[Step]) -> None:
         for row, step in moved
         if step.work is not None
     ]
-    with one_trip(session):
-        ledger.settle(session, bills)
-        lanes.adjust(session, changes)
+    ledger.settle(session, bills)
+    lanes.adjust(session, changes)
     lanes.wake(
         session, [LaneKey(row.model, row.tenant_id) for row, step in moved if not step.move.state.is_terminal]
     )

@@ -8,7 +8,6 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from quire.crypto import WrappedKey
-from quire.database import one_trip
 from quire.jobs.steps import Step, take
 from quire.store import Chunk, job_steps
 from quire.store import chunk as chunks
@@ -77,9 +76,8 @@ def claim(session: Session, *, model: str, worker_id: UUID, numerics: str | None
         won += [row for row in answer if row.id is not None]
         seen |= {row.lane: row.backlogged for row in answer}
     if won:
-        with one_trip(session):
-            lanes.advance(session, model, max(row.settled for row in won))
-            lanes.adjust(session, [(LaneKey(model, row.lane), Change.claimed(row.estimate)) for row in won])
+        lanes.advance(session, model, max(row.settled for row in won))
+        lanes.adjust(session, [(LaneKey(model, row.lane), Change.claimed(row.estimate)) for row in won])
     # Last, because it takes stronger locks out of order; it skips what it cannot lock at once.
     lanes.clear(session, model, [lane for lane, backlogged in seen.items() if not backlogged])
     # At its first claim a job has no log to go on from.

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, Enum, ForeignKeyConstraint, Identity, Index, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from quire.store.base import Base, Big, Created, Identifier, Small
@@ -66,6 +67,10 @@ class Job(Base):
             postgresql_where=text("state IN ('queued', 'running') AND deadline IS NOT NULL"),
         ),
         Index("jobs_troubled", "id", postgresql_where=text("state IN ('queued', 'running') AND attempts > 0")),
+        Index(
+            "jobs_lost_workers", "lost_workers", postgresql_using="gin",
+            postgresql_where=text("cardinality(lost_workers) > 0"),
+        ),
         Index("jobs_uncompacted", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND NOT compact")),
         Index("jobs_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index(
@@ -99,7 +104,11 @@ class Job(Base):
 
     fence: Mapped[Big] = mapped_column(server_default="0")  # + 1 at each claim, cancel and expiry
     worker_id: Mapped[UUID | None]  # no foreign key: a lapsed worker's row is gone before its jobs move on
-    attempts: Mapped[Small] = mapped_column(server_default="0")  # crashes survived; only the reaper counts
+    attempts: Mapped[Small] = mapped_column(
+        server_default="0"
+    )  # deaths it may have caused; only the reaper counts
+    # Whose deaths these were. One that another job turns out to have caused is taken off again.
+    lost_workers: Mapped[list[UUID]] = mapped_column(ARRAY(PG_UUID(as_uuid=True)), server_default="{}")
     alone: Mapped[bool] = mapped_column(server_default="false")  # it has its engine to itself
     numerics: Mapped[str | None]  # of the worker that ran it
     numerics_changed: Mapped[bool] = mapped_column(server_default="false")

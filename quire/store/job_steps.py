@@ -53,10 +53,13 @@ def lock_overdue(session: Session, limit: int) -> Sequence[Job]:
 
 
 def lock_orphans(session: Session, limit: int) -> Sequence[Job]:
-    """Lock running jobs whose worker has no row any more: it lapsed, or was seen to die."""
+    """Lock running jobs whose worker has no row any more: it lapsed, or was seen to die.
+
+    The one that had the worker to itself comes last, so that it still tells of that while the others are moved.
+    """
     gone = text("NOT EXISTS (SELECT FROM workers WHERE workers.id = jobs.worker_id)")
-    statement = select(Job).where(RUNNING, gone)
-    return session.scalars(_some(statement, Job.worker_id, limit)).all()
+    statement = select(Job).where(RUNNING, gone).order_by(Job.worker_id)
+    return session.scalars(_some(statement, Job.alone, limit)).all()
 
 
 def lock_suspended(session: Session, limit: int) -> Sequence[Job]:
@@ -94,6 +97,7 @@ MOVE = text("""
     UPDATE jobs SET state = move.state, worker_id = NULL, error = CAST(move.error AS jsonb),
         completion_tokens = move.completion_tokens, fence = jobs.fence + move.fences,
         attempts = jobs.attempts + move.attempts,
+        lost_workers = CASE WHEN move.attempts > 0 THEN lost_workers || worker_id ELSE lost_workers END,
         finished_at = CASE WHEN move.state <> 'queued' THEN clock_timestamp() END
     FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:completion_tokens AS int[]),
         CAST(:errors AS text[]), CAST(:fences AS int[]), CAST(:attempts AS int[]))
@@ -101,7 +105,6 @@ MOVE = text("""
     WHERE jobs.id = move.id
     RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at
 """)
-ALONE = text("UPDATE jobs SET alone = true WHERE id = :id AND fence = :fence AND state = 'running' RETURNING id")
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ class Move:
     completion_tokens: int = 0  # delivered, if the state is terminal
     error: dict[str, str] | None = None
     new_fence: bool = False  # shuts out the worker that may still be writing
-    attempt: bool = False  # counts one
+    attempt: bool = False  # counts one: its worker is dead, and it may be to blame
 
 
 def move(session: Session, moves: Sequence[Move]) -> list[Any]:
@@ -127,8 +130,3 @@ def move(session: Session, moves: Sequence[Move]) -> list[Any]:
         "attempts": [int(step.attempt) for step in moves],
     }
     return list(session.execute(MOVE, columns).all())
-
-
-def mark_alone(session: Session, job_id: UUID, fence: int) -> bool:
-    """Note that a running job has its engine to itself; False if it is somebody else's by now."""
-    return session.execute(ALONE, {"id": job_id, "fence": fence}).first() is not None

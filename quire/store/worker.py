@@ -33,7 +33,12 @@ RENEW = text("""
 """)
 LEAVE = text("DELETE FROM workers WHERE id = :id")
 EXPIRE = text("DELETE FROM workers WHERE host = :host AND pid = :pid")
-DELETE_LAPSED = text("DELETE FROM workers WHERE lease_until < clock_timestamp() RETURNING id")
+# One that hangs in the middle of a claim holds its row until its transaction is ended: the others need not wait.
+DELETE_LAPSED = text("""
+    DELETE FROM workers WHERE id IN (
+        SELECT id FROM workers WHERE lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED)
+    RETURNING id
+""")
 UPTIME = text("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")
 
 

@@ -1,4 +1,4 @@
-"""The short form of the fault runs, and one broken build that it must notice."""
+"""The short form of the fault runs, about a minute, and the broken builds that it must notice."""
 
 import subprocess
 import sys
@@ -30,8 +30,9 @@ def test_a_short_storm_of_faults_breaks_no_promise(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_a_build_without_fences_is_noticed() -> None:
-    run = chaos("--broken", "fence")
+@pytest.mark.parametrize(("promise", "violation"), [("fence", "stale_write"), ("idempotency", "doubled")])
+def test_a_build_without_a_promise_is_noticed(promise: str, violation: str) -> None:
+    run = chaos("--broken", promise)
 
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "stale_write" in run.stdout
+    assert violation in run.stdout

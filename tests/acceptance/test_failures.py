@@ -27,6 +27,8 @@ from tests.waiting import in_background
 pytestmark = pytest.mark.acceptance
 
 LEASE = 2.0
+IDLE_LOOK = 1.0  # seconds until a worker finds a job that nobody told it of
+BUSY = 2.0  # what a machine with other work may add
 SECONDS = 60.0
 ROUNDS = 10
 MADE = "SELECT count(*) FROM jobs WHERE metadata->>'key' = %s"
@@ -138,6 +140,7 @@ def test_a_submit_whose_api_died_after_its_commit_is_answered_with_the_same_job(
     assert lost.result() == ""
     job = stage.send(intent)
     assert (stage.ends([job]), made(system, intent)) == (succeeded(1), 1)
+    assert stage.number(drills.WAITED, [job]) < IDLE_LOOK + BUSY
 
 
 def test_a_connection_made_while_the_api_is_restarted_waits_for_it(stage: Stage, system: System) -> None:

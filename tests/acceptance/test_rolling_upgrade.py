@@ -51,7 +51,7 @@ def versions(previous: Path, variables: dict[str, str], tmp_path: Path) -> Itera
         services(variables, tmp_path, name="old", checkout=previous, worker_class="gthread") as old,
         services(variables, tmp_path, name="new") as new,
     ):
-        until(lambda: len(live_workers(variables)) == 2, seconds=120)
+        until(lambda: len(live_workers(variables)) == 2, seconds=240)
         yield old, new
 
 

@@ -74,7 +74,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         logs = tmp_path / "logs"
         logs.mkdir()
         with services(variables, logs) as running:
-            until(lambda: has_worker(postgres.url), seconds=120)
+            until(lambda: has_worker(postgres.url), seconds=240)
             yield Scene(running, variables, servers)
 
 

@@ -37,6 +37,10 @@ def reaper(place: Place, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Reape
 def lapsed(place: Place) -> None:
     """A job runs on a worker whose lease has run out."""
     steps.running(place)
+    lapse(place)
+
+
+def lapse(place: Place) -> None:
     with place.database.service() as session:
         session.execute(text("UPDATE workers SET lease_until = clock_timestamp() - interval '1 second'"))
 
@@ -115,3 +119,15 @@ def test_two_reapers_at_once_count_a_crash_once(place: Place, reaper: Reaper, cl
 def test_the_uptime_of_postgres_is_known(place: Place) -> None:
     with place.database.service() as session:
         assert workers.postgres_uptime(session) > 0
+
+
+def test_a_worker_that_hangs_in_the_middle_of_a_claim_does_not_keep_others_from_being_given_up(
+    place: Place, reaper: Reaper
+) -> None:
+    lapsed(place)
+    hanging = steps.worker(place)
+    lapse(place)
+    with place.database.service() as claim:
+        claim.execute(text("SELECT 1 FROM workers WHERE id = :id FOR KEY SHARE"), {"id": hanging})
+
+        assert reaper.run() == 1

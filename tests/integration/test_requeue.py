@@ -1,5 +1,6 @@
 """Jobs whose worker is gone: what they keep, what is counted, and when they are given up."""
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import text
 from quire import jobs
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome
-from quire.store import job_steps
+from quire.store import blame
 from quire.store.job import Run, State
 from quire.testing import Place
 from tests.integration import steps
@@ -33,7 +34,7 @@ def crashed(place: Place, times: int) -> Claimed:
 
 def alone(place: Place, claimed: Claimed) -> bool:
     with place.database.service() as session:
-        return job_steps.mark_alone(session, claimed.id, claimed.fence)
+        return blame.mark_alone(session, claimed.id, claimed.fence)
 
 
 def test_a_job_whose_worker_is_gone_is_queued_under_a_new_fence(place: Place) -> None:
@@ -128,6 +129,81 @@ def test_a_job_that_was_alone_on_its_last_attempt_is_given_up(place: Place) -> N
     row = steps.job(place, claimed.id)
     assert (row.state, row.error["code"], row.attempts) == (State.FAILED, "worker_lost", MAX_ATTEMPTS)
     assert steps.bill(place, claimed.id).completion_tokens == 4
+
+
+def neighbours(place: Place, killer: Claimed, count: int) -> list[Claimed]:
+    """Jobs on the worker that another job runs on."""
+    steps.many_queued(place, count)
+    return steps.claim(place, steps.job(place, killer.id).worker_id, count)
+
+
+def killed(place: Place, killer: Claimed) -> int:
+    """Let a job kill its worker; returns how many jobs were acquitted."""
+    steps.die(place, steps.job(place, killer.id).worker_id)
+    with place.database.service() as session:
+        acquitted = jobs.acquit_neighbours(session, MAX_ATTEMPTS)
+    steps.requeue(place, MAX_ATTEMPTS)
+    return acquitted
+
+
+def claimed_again(place: Place, job_id: UUID) -> Claimed:
+    """The same job on a worker that takes all there is."""
+    return next(claimed for claimed in steps.claim(place, steps.worker(place), 9) if claimed.id == job_id)
+
+
+def test_jobs_that_waited_for_one_that_was_alone_are_counted_nothing(place: Place) -> None:
+    killer = crashed(place, MAX_ATTEMPTS - 1)
+    waiting = neighbours(place, killer, 2)
+    alone(place, killer)
+
+    crash(place, killer)
+
+    rows = [steps.job(place, job.id) for job in waiting]
+    assert [(row.state, row.attempts) for row in rows] == [(State.QUEUED, 0)] * 2
+
+
+def test_a_job_found_to_kill_workers_is_blamed_for_those_it_killed_in_company(place: Place) -> None:
+    killer = steps.running(place)
+    ended, waiting = neighbours(place, killer, 2)
+    killed(place, killer)
+    killer = claimed_again(place, killer.id)
+    killed(place, killer)
+    assert [steps.job(place, job.id).attempts for job in (killer, ended, waiting)] == [2, 2, 2]
+    killer = claimed_again(place, killer.id)
+    steps.succeed(place, replace(ended, fence=steps.job(place, ended.id).fence))
+    alone(place, killer)
+
+    assert killed(place, killer) == 2
+
+    rows = [steps.job(place, job.id) for job in (killer, ended, waiting)]
+    assert [(row.state, row.attempts) for row in rows] == [
+        (State.FAILED, MAX_ATTEMPTS), (State.SUCCEEDED, 0), (State.QUEUED, 0)
+    ]  # fmt: skip
+
+
+def test_a_worker_that_died_of_something_else_stays_counted(place: Place) -> None:
+    victim = steps.running(place)
+    crash(place, victim)
+    (killer,) = neighbours(place, claimed_again(place, victim.id), 1)
+    for _ in range(MAX_ATTEMPTS - 1):
+        killed(place, killer)
+        killer = claimed_again(place, killer.id)
+    alone(place, killer)
+
+    killed(place, killer)
+
+    assert steps.job(place, victim.id).attempts == 1
+
+
+def test_a_job_that_was_alone_before_its_last_attempt_blames_nobody(place: Place) -> None:
+    killer = steps.running(place)
+    (neighbour,) = neighbours(place, killer, 1)
+    killed(place, killer)
+    killer = claimed_again(place, killer.id)
+    alone(place, killer)
+
+    assert killed(place, killer) == 0
+    assert steps.job(place, neighbour.id).attempts == 1
 
 
 def test_being_alone_is_forgotten_with_the_next_claim(place: Place) -> None:

@@ -15,7 +15,7 @@ from quire import jobs, testing
 from quire.database import Database
 from quire.jobs import Claimed, Report
 from quire.settings import Settings
-from quire.store import Worker, job_steps
+from quire.store import Worker, blame
 from quire.store.job import Run, State
 from quire.testing import MODEL, Place
 from tests.integration import steps
@@ -253,7 +253,7 @@ def test_a_job_that_cannot_be_marked_for_now_is_not_failed(
             raise OperationalError("UPDATE", {}, Exception("server closed the connection"))
         return True
 
-    monkeypatch.setattr(job_steps, "mark_alone", away)
+    monkeypatch.setattr(blame, "mark_alone", away)
     queued = steps.queued(place)
     with place.database.service() as session:
         session.execute(text("UPDATE jobs SET attempts = 2"))

@@ -4,8 +4,9 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from api.app import create_app
@@ -22,6 +23,7 @@ from worker.service import Service
 EXPECTED = {
     "statement_timeout": "30s", "lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s",
 }  # fmt: skip
+STATE = "SELECT state FROM pg_stat_activity WHERE pid = %s"
 
 
 @pytest.fixture
@@ -108,3 +110,25 @@ def dream(place: Place, quick: Database) -> None:
 def gone(place: Place, pid: int) -> bool:
     with place.database.service() as session:
         return session.execute(text("SELECT FROM pg_stat_activity WHERE pid = :pid"), {"pid": pid}).first() is None
+
+
+def test_who_falls_silent_in_a_claim_or_a_commit_does_not_keep_its_locks(place: Place, postgres_url: str) -> None:
+    # Postgres ends a transaction that is idle. Amid statements that are sent together it would never be.
+    states: list[str] = []
+
+    def look(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if "set_config" not in statement:  # which opens a transaction, and locks nothing
+            pid = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
+            states.append(watcher.execute(STATE, [pid]).fetchall()[0][0])
+
+    steps.many_queued(place, 2)
+    worker = steps.worker(place)
+    with psycopg.connect(postgres_url, autocommit=True) as watcher:
+        event.listen(place.database.engine, "after_cursor_execute", look)
+        first, second = steps.claim(place, worker, 2)
+        steps.commit(place, steps.report(first, "Once "))
+        steps.succeed(place, second, "The end.")
+        steps.cancel(place, first.id)
+
+    assert len(states) > 15
+    assert set(states) == {"idle in transaction"}

@@ -9,7 +9,7 @@ from quire.pieces import Entry, Piece
 from quire.store.job import Run
 from quire.testing import RING
 from tests.unit.worker.fakes import FakeClaimer, FakeEngine, FakePostgres, byte_ids
-from tests.waiting import in_background
+from tests.waiting import in_background, until
 from worker.runner import Runner
 from worker.writer import JobLog, Writer
 
@@ -79,8 +79,18 @@ class Shop:
 
     def serve(self, job: Claimed) -> Outcome | None:
         """Run one job to its end; returns its outcome as it was committed."""
-        self.runner.serve(job)
+        self.end(self.begin(job))
         return self.flushed(job)
+
+    def end(self, served: Future[None]) -> None:
+        """Store outcomes until a job has left."""
+
+        def left() -> bool:
+            self.writer.flush(everything=False)
+            return served.done()
+
+        until(left)
+        served.result()
 
     def flushed(self, job: Claimed) -> Outcome | None:
         self.writer.flush(everything=True)

@@ -44,12 +44,12 @@ def test_it_waits_for_the_others_to_end() -> None:
     first.result(timeout=20)
     until(lambda: len(shop.engine.sequences) == 2)
     shop.engine.finish(shop.engine.sequences[1])
-    second.result(timeout=20)
+    shop.end(second)
 
     assert shop.flushed(last).state == State.SUCCEEDED
 
 
-def test_others_wait_for_it_to_end() -> None:
+def test_others_wait_until_its_outcome_is_stored() -> None:
     shop = Shop(FakeEngine(waits=True))
     last, other = claimed("alone", attempts=LAST), claimed("other")
 
@@ -59,12 +59,25 @@ def test_others_wait_for_it_to_end() -> None:
     until(lambda: len(shop.runner._running) == 2)
     assert len(shop.engine.sequences) == 1
     shop.engine.finish(shop.engine.sequences[0])
-    first.result(timeout=20)
+    until(lambda: shop.writer.open(last).outcome)
+    assert len(shop.engine.sequences) == 1
+    shop.end(first)
     until(lambda: len(shop.engine.sequences) == 2)
     shop.engine.finish(shop.engine.sequences[1])
     second.result(timeout=20)
 
     assert shop.flushed(other).state == State.SUCCEEDED
+
+
+def test_a_worker_that_drains_does_not_wait_for_an_outcome_to_be_stored() -> None:
+    shop, last = Shop(FakeEngine(waits=True)), claimed(attempts=LAST)
+    served = shop.begin(last)
+    until(lambda: len(shop.engine.sequences) == 1)
+
+    shop.runner.drain()
+
+    served.result(timeout=20)
+    assert shop.flushed(last).state == State.QUEUED
 
 
 def test_a_job_that_was_cancelled_while_it_waited_is_not_run() -> None:
@@ -78,7 +91,7 @@ def test_a_job_that_was_cancelled_while_it_waited_is_not_run() -> None:
     until(lambda: len(shop.runner._running) == 2)
     shop.writer.flush(everything=True)  # which tells that it was lost
     shop.engine.finish(shop.engine.sequences[0])
-    first.result(timeout=20)
+    shop.end(first)
     second.result(timeout=20)
 
     assert len(shop.engine.sequences) == 1
