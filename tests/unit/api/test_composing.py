@@ -1,9 +1,11 @@
 import pytest
 
-from api.composing import Limits, composed
+from api.composing import Composed, Limits
+from api.composing import composed as composed_for
 from api.schemas import JobRequest
 from api.validation import checked
 from quire.errors import InvalidField, PromptTooLong
+from quire.preparation import Spans
 
 LIMITS = Limits(context_length=20, vocab_size=100)
 
@@ -11,6 +13,10 @@ LIMITS = Limits(context_length=20, vocab_size=100)
 def letters(text: str) -> list[tuple[int, int]]:
     """A tokenizer of one token for each character."""
     return [(index, index + 1) for index in range(len(text))]
+
+
+def composed(asked: JobRequest, limits: Limits, spans: Spans, *, writes: bool = True) -> Composed:
+    return composed_for(asked, limits, spans, can_write=lambda _: writes)
 
 
 def wanted(**body: object) -> JobRequest:
