@@ -8,7 +8,8 @@ state follows from the tokens alone.
     forced.py       what has to be written letter by letter: punctuation, line ends, the end of the text
     hanzi.py        Chinese characters, their rhymes, and the tokens that write them
     regulated.py    五绝, 七绝, 五律, 七律
-    lexicon.py      English words with their syllables and rhymes
+    dictionary.py   which English words there are, and how they are said
+    lexicon.py      their syllables and rhymes
     words.py        the tokens that write them
     ends.py         the words that a line may end with
     measured.py     English lines of so many syllables, rhymed or not

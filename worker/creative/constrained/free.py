@@ -14,14 +14,19 @@ LONG = 72
 _HURRY = 8
 # Printable text that begins and ends with whole characters; the dashes and quotation marks of verse among it.
 _TEXT = re.compile(r"[ -~\u2010-\u2026\u00c0-\u00ff]+")
+_BEGINNING = re.compile("[A-Z\u00c0-\u00de\"'\u2018\u201c]")
 _LETTER = re.compile(r"[A-Za-z\u00c0-\u00ff]")
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The tokens that write printable text: any, those without a blank, and those with a letter."""
+    """The tokens that write printable text: any, those without a blank, with a letter, at a beginning.
+
+    A line begins with a capital or a quotation mark: what else has no blank before it goes on with a word.
+    """
 
     vocabulary: Vocabulary
+    begin: Mask
     any: Mask
     unspaced: Mask
     lettered: Mask
@@ -30,8 +35,11 @@ class Texts:
     def of(cls, vocabulary: Vocabulary) -> "Texts":
         texts = {token: written for written, token in vocabulary.by_bytes.items() if _printable(written)}
         unspaced = [token for token, written in texts.items() if BLANK not in written]
+        begin = [token for token in unspaced if _BEGINNING.match(texts[token].decode())]
         lettered = [token for token, written in texts.items() if _LETTER.search(written.decode())]
-        return cls(vocabulary, *(vocabulary.mask_of(chosen) for chosen in (list(texts), unspaced, lettered)))
+        return cls(
+            vocabulary, *(vocabulary.mask_of(chosen) for chosen in (begin, list(texts), unspaced, lettered))
+        )
 
 
 class FreeVerse:
@@ -58,7 +66,7 @@ class FreeVerse:
             texts = self._texts
             if tokens <= len(tail) + _HURRY:
                 return texts.lettered & texts.unspaced
-            return texts.any if self._line else texts.unspaced
+            return texts.any if self._line else texts.begin
         end = self._texts.vocabulary.beginning(tail) if tail else self._texts.vocabulary.end
         if tokens <= len(tail):
             return end

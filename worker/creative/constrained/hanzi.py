@@ -37,6 +37,7 @@ _CLASSES: tuple[tuple[str, ...], ...] = (
     ("-i",),  # of zhi chi shi ri, zi ci si
     ("u",),
 )
+_BYTES = 3  # of every character of GB 2312
 _CONTINUATION = range(0x80, 0xC0)  # bytes of a character behind its first
 _BUZZING = re.compile(r"([zcs]h?|r)i[0-9]?")
 
@@ -98,7 +99,7 @@ class Hanzi:
         self._continuing = [item for item in vocabulary.by_bytes.items() if item[0][0] in _CONTINUATION]
         self._beginnings: dict[bytes, int] = {b"": 0}
         beginnings = [[self._number(text[:length]) for length in range(1, len(text))] for text in self.texts]
-        self._begins: Indices = np.array(beginnings, np.int32).reshape(len(self.texts), -1)
+        self._begins: Indices = np.array(beginnings, np.int32).reshape(-1, _BYTES - 1)
 
     def can_rhyme(self, most: int) -> bool:
         """Whether verse can be written in which so many characters of one rhyme are used up."""
@@ -136,13 +137,12 @@ class Hanzi:
         found: list[int] = []
         at = 0
         while at < len(written):
-            # All of GB 2312's characters are three bytes long.
-            number = self.numbers.get(written[at : at + 3])
+            number = self.numbers.get(written[at : at + _BYTES])
             if number is None:
                 rest = written[at:]
                 return (found, rest) if rest in self._beginnings else None
             found.append(number)
-            at += 3
+            at += _BYTES
         return found, b""
 
     @lru_cache(maxsize=1024)  # noqa: B019 - lives as long as its worker

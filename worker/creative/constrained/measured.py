@@ -4,16 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worker.creative.constrained.dictionary import LONGEST
 from worker.creative.constrained.ends import Ends, EndWords, Truths
 from worker.creative.constrained.forced import Broken, Forced
-from worker.creative.constrained.lexicon import LONGEST, MOST_SYLLABLES, NO_RHYME
+from worker.creative.constrained.lexicon import MOST_SYLLABLES, NO_RHYME
 from worker.creative.constrained.vocabulary import Mask
-from worker.creative.constrained.words import BLANK, Words
+from worker.creative.constrained.words import BLANK, FULL_STOP, PAUSES, Words
 
 FREE = ""  # the rhyme of a line that has none
 NEWLINE = b"\n"
 # Words to choose among for a rhyme beside those that are needed, where there are as many.
 _SPARE = 3
+_AFTER_PAUSE = 3  # syllables: a line does not stop shortly before its end
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,10 @@ class Budget:
 class MeasuredVerse:
     """The constraint of such lines, one after the other.
 
-    They consist of words of the lexicon, blanks and simple punctuation. No two end in words that sound alike:
-    so no line comes twice, and no rhyme. The first line of a rhyme ends with any word that enough others rhyme
-    with. A word is begun only if it, and with the shortest words what remains of the line, can be ended within
-    the budget.
+    They consist of words of the lexicon, blanks and simple punctuation; full stops stand at their ends alone. No
+    two end in words that sound alike: so no line comes twice, and no rhyme. The first line of a rhyme ends with
+    any word that enough others rhyme with. A word is begun only if it, and with the shortest words what remains of
+    the line, can be ended within the budget.
     """
 
     def __init__(self, lines: tuple[Line, ...], budget: Budget, words: Words, ends: EndWords) -> None:
@@ -88,7 +90,10 @@ class MeasuredVerse:
                 self._open_line()
         elif not written or written.startswith(NEWLINE):
             self._close_line(written)
-        elif written in self._words.punctuation:
+        elif written == FULL_STOP:
+            self._end_word()
+            self._left = 0
+        elif written in PAUSES:
             self._end_word()
         else:
             self._write(written)
@@ -102,26 +107,27 @@ class MeasuredVerse:
         longest = min(len(self._word) + tokens - len(self._line.tail), LONGEST)
         may = self._ends.within(reach, self._left, longest)
         if most > 0:
-            may |= reach.near[most - 1] <= tokens - 1 - self._cost(_most(self._left) - 1)
+            may |= reach.near[most - 1] <= self._room(self._left, tokens)
         number = self._words.number(self._word)
         if number is None:
             return self._words.vocabulary.mask_of(reach.tokens[may])
         left = self._after(number)
         ends = self._ends.fits(number, self._left)
-        goes_on = _most(left) >= self._ends.fewest
         mask = self._next_word(left, tokens).copy()
         mask[reach.tokens[may]] = True
         if ends:
             mask |= self._line_end()
-        if (ends and tokens > len(self._line.tail)) or (goes_on and tokens > self._cost(_most(left))):
-            mask[list(self._words.punctuation.values())] = True
+        ends = ends and tokens > len(self._line.tail)
+        if ends or (_most(left) >= _AFTER_PAUSE and tokens > self._cost(_most(left))):
+            mask[self._words.pauses] = True
+        if ends:
+            mask[self._words.full_stop] = True
         return mask
 
     def _next_word(self, left: int, tokens: int) -> Mask:
         """Return what may begin the next word, where so many syllables and tokens are left."""
         spaced = self._started
-        letters = tokens - 1 - self._cost(_most(left) - 1)
-        mask = self._words.beginnings(spaced, self._inner_syllables(left), max(-1, min(letters, LONGEST)))
+        mask = self._words.beginnings(spaced, self._inner_syllables(left), self._room(left, tokens))
         if left & self._ends.counted:
             reach = self._words.spaced if spaced else self._words.bare
             may = self._ends.within(reach, left, min(tokens - len(self._line.tail), LONGEST))
@@ -136,6 +142,13 @@ class MeasuredVerse:
     def _inner_syllables(self, left: int) -> int:
         """Return how many syllables a word may have that is not the line's last; 0 if it must be the last."""
         return max(0, min(_most(left) - self._ends.fewest, MOST_SYLLABLES))
+
+    def _room(self, left: int, tokens: int) -> int:
+        """Return how many letters a word that is not the line's last may still need behind the next token.
+
+        Each takes a token at most, as does each syllable of the words that fill up the line. Below 0: none may.
+        """
+        return max(-1, min(tokens - 1 - self._cost(_most(left) - 1), LONGEST))
 
     def _cost(self, left: int) -> int:
         """Return how many tokens are enough for so many syllables, if the line is to end with them."""

@@ -2,7 +2,8 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -10,21 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quire.errors import FormUnfit
-from worker.creative.constrained.lexicon import LONGEST, MOST_SYLLABLES, Lexicon
+from worker.creative.constrained.dictionary import LONGEST
+from worker.creative.constrained.lexicon import MOST_SYLLABLES, Lexicon
 from worker.creative.constrained.vocabulary import Mask, Vocabulary
 
 Indices = NDArray[np.int32]
 
 BLANK = b" "
-PUNCTUATION = (b",", b";", b":", b".", b"!", b"?")
-# Words that a model writes in so few tokens are common in what it has read. The ends of lines are chosen among
-# them: in one token if that leaves enough of them, else in two, else in any number.
-FEW_TOKENS = 2
-ENOUGH = 1500
-
+PAUSES = (b",", b";", b":", b"!", b"?")
+FULL_STOP = b"."
 NEVER = 127  # letters that are left where no word can be reached
 
-_BEGINNING = re.compile(rb"[A-Za-z']?[a-z']*")
+# A line begins with a capital, other words only these: what else has one would begin the next line.
+_FIRST = re.compile(rb"[A-Z][a-z']*|'[a-z']*")
+_LATER = re.compile(rb"[a-z'][a-z']*|I|I'[a-z]*|O|God|Lord|Christ")
 _MIDDLE = re.compile(rb"[a-z']+")
 _AFTER_ALL = b"\x7f"  # behind every letter
 _TEXT = np.dtype(f"S{LONGEST + 1}")
@@ -55,21 +55,23 @@ class Words:
 
     def __init__(self, vocabulary: Vocabulary, lexicon: Lexicon) -> None:
         self.vocabulary = vocabulary
-        self.punctuation = {text: t for text in PUNCTUATION if (t := vocabulary.by_bytes.get(text)) is not None}
+        self.pauses = [token for text in PAUSES if (token := vocabulary.by_bytes.get(text)) is not None]
+        self.full_stop = vocabulary.by_bytes.get(FULL_STOP)
         self._middles = {text: t for text, t in vocabulary.by_bytes.items() if _MIDDLE.fullmatch(text)}
         spaced = {text[1:]: t for text, t in vocabulary.by_bytes.items() if text[:1] == BLANK and text != BLANK}
-        self.lexicon = lexicon.only([_writable(word, spaced, self._middles) for word in lexicon.words])
-        if b"a" not in spaced or not self.lexicon.words:
+        firsts = {text.lower() for text in vocabulary.by_bytes if _FIRST.fullmatch(text)}
+        begun = firsts & spaced.keys()
+        self.lexicon = lexicon.only([_writable(word, begun, self._middles) for word in lexicon.words])
+        if b"a" not in spaced or self.full_stop is None or not self.lexicon.words:
             raise FormUnfit.because("its tokens are too small for words of verse")
         self._sorted = np.array(self.lexicon.words, dtype=_TEXT)
         lengths = np.array([len(word) for word in self.lexicon.words], np.int8)
         fewest = _lowest_bit(self.lexicon.syllables)
         counts = range(1, MOST_SYLLABLES + 1)
         self._shortest = _Least(np.stack([np.where(fewest <= count, lengths, np.int8(NEVER)) for count in counts]))
-        self.ends = _common(self.lexicon, vocabulary)
-        bare = {text: t for text, t in vocabulary.by_bytes.items() if _BEGINNING.fullmatch(text)}
-        self.bare = self._reach(bare.items())
-        self.spaced = self._reach(item for item in spaced.items() if _BEGINNING.fullmatch(item[0]))
+        self.ends = np.flatnonzero(self.lexicon.ends).astype(np.int32)
+        self.bare = self._reach(item for item in vocabulary.by_bytes.items() if _FIRST.fullmatch(item[0]))
+        self.spaced = self._reach(item for item in spaced.items() if _LATER.fullmatch(item[0]))
 
     def number(self, word: bytes) -> int | None:
         """Return the place of a word in the lexicon; None if it is none."""
@@ -143,29 +145,10 @@ class _Least:
         return least
 
 
-def _writable(word: bytes, spaced: dict[bytes, int], middles: dict[bytes, int]) -> bool:
+def _writable(word: bytes, begun: AbstractSet[bytes], middles: Mapping[bytes, int]) -> bool:
     """Whether a word can be written letter by letter, at the start of a line and behind a blank."""
-    return word[:1] in spaced and all(word[at : at + 1] in middles for at in range(len(word)))
+    return word[:1] in begun and all(word[at : at + 1] in middles for at in range(len(word)))
 
 
 def _lowest_bit(bits: NDArray[np.uint16]) -> NDArray[np.int8]:
     return np.array([(int(value) & -int(value)).bit_length() - 1 for value in bits], np.int8)
-
-
-def _common(lexicon: Lexicon, vocabulary: Vocabulary) -> Indices:
-    """Return the words that may end a line: those written in the fewest tokens that leave enough of them."""
-    eligible = np.flatnonzero(lexicon.ends).astype(np.int32)
-    for most in range(1, FEW_TOKENS + 1):
-        chosen = [number for number in eligible if _in(vocabulary, BLANK + lexicon.words[number], most)]
-        if len(chosen) >= ENOUGH:
-            return np.array(chosen, np.int32)
-    return eligible
-
-
-def _in(vocabulary: Vocabulary, text: bytes, tokens: int) -> bool:
-    """Whether so many tokens, or fewer, write this."""
-    if text in vocabulary.by_bytes:
-        return True
-    return tokens > 1 and any(
-        text[:at] in vocabulary.by_bytes and _in(vocabulary, text[at:], tokens - 1) for at in range(1, len(text))
-    )
