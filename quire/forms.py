@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from quire.rules import UNRHYMED, Rules
+from quire.rules import UNRHYMED, Rules, Syllables
 from quire.spec import Form
 
 VOWELS = tuple("aeiouAEIOU")
@@ -42,7 +42,7 @@ LEAST_LINE_TOKENS = 24
 """Tokens of an English line that are always enough for it."""
 USUAL_LINE_TOKENS = 32
 MOST_OF_A_RHYME = 8  # lines of one letter
-_ANY_SYLLABLES = (5, 11)
+_ANY_SYLLABLES = Syllables(least=5, most=11)
 _LEEWAY = 2  # syllables, where a meter is named but not held
 
 _RESERVED = re.compile(r"[<>|\s]+")
@@ -144,9 +144,10 @@ def _english(asked: Asked) -> Rules | None:
     rhyme = _rhyme(asked.rhyme, asked.lines, stanza)
     if asked.syllables is not None:
         held = meter or (asked.syllables,)
-        syllables = tuple((count, count) for count in held)
+        syllables = tuple(Syllables(least=count, most=count) for count in held)
     elif rhyme:
-        syllables = tuple((count - _LEEWAY, count + _LEEWAY) for count in meter) if meter else (_ANY_SYLLABLES,)
+        about = (Syllables(least=count - _LEEWAY, most=count + _LEEWAY) for count in meter or ())
+        syllables = tuple(about) or (_ANY_SYLLABLES,)
     else:
         syllables = ()
     return Rules(language="en", lines=asked.lines, stanza=stanza, rhyme=rhyme, syllables=syllables)

@@ -7,12 +7,21 @@ from pydantic import BaseModel, ConfigDict
 UNRHYMED = "X"  # the letter of a line that rhymes with none
 
 
+class Syllables(BaseModel):
+    """How many a line has."""
+
+    model_config = ConfigDict(frozen=True)
+
+    least: int
+    most: int
+
+
 class Rules(BaseModel):
     """Lines in order, as the worker's constraints take them.
 
     `characters`: of each Chinese line, without punctuation. `rhyme`: letters for so many lines, and for the next
     as many anew; of these, lines of one letter rhyme, and those of X with none. Empty: lines rhyme as they like.
-    `syllables`: of a stanza's lines by turns, least and most; empty: any number.
+    `syllables`: of a stanza's lines by turns; empty: any number.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -22,7 +31,7 @@ class Rules(BaseModel):
     characters: int | None = None
     stanza: int | None = None
     rhyme: str = ""
-    syllables: tuple[tuple[int, int], ...] = ()
+    syllables: tuple[Syllables, ...] = ()
 
     @property
     def letters(self) -> str:

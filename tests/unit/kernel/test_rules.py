@@ -5,8 +5,12 @@ from typing import get_args
 import pytest
 
 from quire.forms import CHINESE, METERS, Asked, Meter, Refused, compose, rules_of, tokens_needed, tokens_usual
-from quire.rules import Rules
+from quire.rules import Rules, Syllables
 from quire.spec import Form, Input, Parameters, Spec
+
+
+def of(least: int, most: int) -> Syllables:
+    return Syllables(least=least, most=most)
 
 
 def test_every_meter_has_its_syllables() -> None:
@@ -46,20 +50,20 @@ def test_the_rhyme_of_a_chinese_form_may_be_switched_off() -> None:
         (Asked(lines=6), {"lines": 6, "stanza": 6}),
         (Asked(lines=6, stanza=2), {"lines": 6, "stanza": 2}),
         (Asked(lines=6, rhyme="none"), {"lines": 6, "stanza": 6}),
-        (Asked(lines=4, rhyme="ABAB"), {"lines": 4, "stanza": 4, "rhyme": "ABAB", "syllables": ((5, 11),)}),
+        (Asked(lines=4, rhyme="ABAB"), {"lines": 4, "stanza": 4, "rhyme": "ABAB", "syllables": (of(5, 11),)}),
         (
             Asked(lines=4, stanza=2, rhyme="ABAB"),
-            {"lines": 4, "stanza": 2, "rhyme": "ABAB", "syllables": ((5, 11),)},
+            {"lines": 4, "stanza": 2, "rhyme": "ABAB", "syllables": (of(5, 11),)},
         ),
-        (Asked(lines=4, syllables=7), {"lines": 4, "stanza": 4, "syllables": ((7, 7),)}),
+        (Asked(lines=4, syllables=7), {"lines": 4, "stanza": 4, "syllables": (of(7, 7),)}),
         (Asked(lines=4, meter="iambic tetrameter"), {"lines": 4, "stanza": 4}),
         (
             Asked(lines=4, rhyme="AABB", meter="iambic pentameter"),
-            {"lines": 4, "stanza": 4, "rhyme": "AABB", "syllables": ((8, 12),)},
+            {"lines": 4, "stanza": 4, "rhyme": "AABB", "syllables": (of(8, 12),)},
         ),
         (
             Asked(lines=4, meter="ballad meter", syllables=8),
-            {"lines": 4, "stanza": 4, "syllables": ((8, 8), (6, 6))},
+            {"lines": 4, "stanza": 4, "syllables": (of(8, 8), of(6, 6))},
         ),
     ],
 )

@@ -88,8 +88,9 @@ def _lines(rules: Rules, tails: tuple[bytes, ...]) -> tuple[Line, ...]:
     size, scheme = rules.stanza or rules.lines, rules.rhyme or UNRHYMED
     lines = []
     for number, (letter, tail) in enumerate(zip(rules.letters, tails, strict=True)):
-        least, most = rules.syllables[number % size % len(rules.syllables)]
+        held = rules.syllables[number % size % len(rules.syllables)]
         group = number // len(scheme)
         rhyme = FREE if letter == UNRHYMED else f"{group}{letter}"
-        lines.append(Line(sum(1 << count for count in range(least, most + 1)), rhyme, group, tail))
+        counts = sum(1 << count for count in range(held.least, held.most + 1))
+        lines.append(Line(counts, rhyme, group, tail))
     return tuple(lines)

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from worker.creative.constrained.dictionary import LONGEST
-from worker.creative.constrained.ends import Ends, EndWords, Truths
+from worker.creative.constrained.ends import Ends, EndWords, Unused
 from worker.creative.constrained.forced import Broken, Forced
 from worker.creative.constrained.lexicon import MOST_SYLLABLES, NO_RHYME
 from worker.creative.constrained.vocabulary import Mask
@@ -57,11 +55,10 @@ class MeasuredVerse:
         self._lines = lines
         self._budget = budget
         self._words = words
-        self._end_words = ends
         self._forced = Forced(words.vocabulary)
         self._taken = 0
         self._number = 0
-        self._used: list[int] = []
+        self._unused = Unused(ends)
         self._line: Line
         self._left: int
         self._word: bytes
@@ -191,9 +188,9 @@ class MeasuredVerse:
         line = self._line
         if not self._may_end or not line.tail.startswith(written) or bool(written) != bool(line.tail):
             raise Broken("a line ends where it must not")
-        self._used.append(self._last)
+        rhyme = self._unused.use(self._last)
         if line.rhyme != FREE:
-            self._rhymes[line.rhyme] = int(self._words.lexicon.rhymes[self._last])
+            self._rhymes[line.rhyme] = rhyme
         self._number += 1
         self._forced.text = line.tail[len(written) :]
         self._forced.ends = self._number == len(self._lines)
@@ -207,23 +204,18 @@ class MeasuredVerse:
         self._started = False
         self._may_end = False
         self._last = NO_RHYME
-        self._ends = self._end_words.of(self._may_end_with())
+        self._ends = self._may_end_with()
 
-    def _may_end_with(self) -> Truths:
-        unused = self._end_words.unused(self._used)
-        rhymes = self._end_words.rhymes
+    def _may_end_with(self) -> Ends:
         line = self._line
         if line.rhyme in self._rhymes:
-            rhyming: Truths = rhymes == self._rhymes[line.rhyme]
-            return unused & rhyming
+            return self._unused.rhyming(self._rhymes[line.rhyme])
         # The words of the group's other rhymes are kept for them.
         group = [other.rhyme for other in self._lines if other.group == line.group]
-        others = unused & ~np.isin(rhymes, [self._rhymes[rhyme] for rhyme in group if rhyme in self._rhymes])
+        others = [self._rhymes[rhyme] for rhyme in group if rhyme in self._rhymes]
         if line.rhyme == FREE:
-            return others
-        company = group.count(line.rhyme) - 1
-        chosen = self._end_words.with_company(others, company + _SPARE)
-        return chosen if bool(chosen.any()) else self._end_words.with_company(others, company)
+            return self._unused.apart_from(others, company=0)
+        return self._unused.apart_from(others, company=group.count(line.rhyme) - 1, spare=_SPARE)
 
 
 def _most(syllables: int) -> int:

@@ -36,13 +36,15 @@ class Reach:
     """Tokens, and what each leaves possible.
 
     `near` (MOST_SYLLABLES, tokens): in row s - 1, the letters to the nearest end of a word of at most s syllables,
-    NEVER if there is none. `low`, `high`: the range of `Words.ends` that begin with what is then written.
+    NEVER if there is none. `low`, `high`: the range of `Words.ends` that begin with what is then written. `span`:
+    the range that holds all of these.
     """
 
     tokens: Indices
     near: NDArray[np.int8]
     low: Indices
     high: Indices
+    span: tuple[int, int]
 
 
 class Words:
@@ -116,11 +118,13 @@ class Words:
         low, high = low[kept], high[kept]
         written_letters = np.array([len(texts[i]) for i in kept], np.int8)
         least = self._shortest.between(low, high)
+        first, last = (np.searchsorted(self.ends, edge).astype(np.int32) for edge in (low, high))
         return Reach(
             np.array([begun[i][1] for i in kept], np.int32),
             np.where(least == NEVER, NEVER, least - written_letters).astype(np.int8),
-            np.searchsorted(self.ends, low).astype(np.int32),
-            np.searchsorted(self.ends, high).astype(np.int32),
+            first,
+            last,
+            (int(first.min()), int(last.max())) if kept.size else (0, 0),
         )
 
 
