@@ -146,6 +146,8 @@ def of(name: str, shape: Shape, pieces: Sequence[str], seconds: float, *, show: 
     figures = [
         Figure(f"{name}: {what}", 100 * sum(held) / len(held), "%") for what, held in shares.items() if held
     ]
+    held = ", ".join(f"{figure.name.rpartition(': ')[2]} {figure.value:.1f} %" for figure in figures)
+    print(f"{name}: {held} of {len(pieces)} pieces in {seconds:.0f} s", flush=True)
     return [*figures, Figure(f"{name}: pieces", len(pieces), f"in {seconds:.0f} s")]
 
 
