@@ -54,7 +54,7 @@ class FreeVerse:
         self._texts = texts
         self._forced = Forced(texts.vocabulary)
         self._taken = 0
-        self._lines: list[bytes] = []
+        self._lines: list[str] = []
         self._line = b""
 
     def allowed(self) -> Mask:
@@ -85,13 +85,13 @@ class FreeVerse:
 
     def _may_end(self) -> bool:
         line = self._line.decode(errors="replace").strip()
-        return _LETTER.search(line) is not None and self._line.strip() not in self._lines
+        return _LETTER.search(line) is not None and line.lower() not in self._lines
 
     def _close_line(self, written: bytes) -> None:
         tail = self._tails[len(self._lines)]
         if not self._may_end() or not tail.startswith(written) or bool(written) != bool(tail):
             raise Broken("a line ends where it must not")
-        self._lines.append(self._line.strip())
+        self._lines.append(self._line.decode(errors="replace").strip().lower())
         self._line = b""
         self._forced.text = tail[len(written) :]
         self._forced.ends = len(self._lines) == len(self._tails)
