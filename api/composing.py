@@ -1,13 +1,15 @@
 """From a checked request to the text that the model is given: prepared, composed, and fitted to its context."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from api.schemas import JobRequest
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
-from quire.forms import compose
+from quire.forms import compose, letters_of, tokens_needed, tokens_usual
 from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
+from quire.rules import Rules
 from quire.spec import Change, Input, Spec
 
 Side = Literal["start", "end"]
@@ -26,13 +28,18 @@ class Composed:
     spec: Spec
     prompt_tokens: int
 
+    @property
+    def max_tokens(self) -> int:
+        return self.spec.parameters.max_tokens
 
-def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
-    """Build the job's spec.
+
+def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Callable[[str], bool]) -> Composed:
+    """Build the job's spec. `can_write`: whether the model's tokens write a text to the letter.
 
     Raises:
-        InvalidField: `max_tokens` leaves no room for a prompt, `logit_bias` names a token that the model does
-            not have, or the prompt holds nothing that the model knows.
+        InvalidField: `max_tokens` leaves no room for a prompt or is too little for the form, the model cannot
+            write the form or its context is too short for it, `logit_bias` names a token that the model does not
+            have, or the prompt holds nothing that the model knows.
         PromptTooLong: it does not fit, and may not be cut.
 
     """
@@ -42,8 +49,12 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
     prompt = text(wanted.prompt)
     stop, banned = text.each("stop", wanted.stop), text.each("banned", wanted.banned)
     if wanted.form is not None:
-        prompt = compose(wanted.form, title=title, theme=theme, style=style)
-    fitted = _fitted(prompt or "", wanted, limits, spans)
+        prompt = compose(wanted.form, title=title, theme=theme, style=style, meter=wanted.meter)
+    rules = wanted.rules()
+    if rules and not can_write(letters_of(rules)):
+        raise InvalidField.one("form", f"{wanted.form} cannot be written with the tokens of this model")
+    max_tokens = _enough(rules, wanted, limits, len(spans(prompt or ""))) if rules else wanted.max_tokens
+    fitted = _fitted(prompt or "", wanted, max_tokens, limits, spans)
     changes = text.changes + Counter(truncated_tokens=fitted.cut)
     spec = Spec(
         input=Input(
@@ -51,11 +62,14 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
             title=title,
             theme=theme,
             style=style,
+            rules=rules,
             prompt=fitted.text,
             truncate=wanted.truncate,
             changes=[Change.model_validate({"what": what, "count": count}) for what, count in changes.items()],
         ),
-        parameters=wanted.parameters().model_copy(update={"stop": stop, "banned": banned}),
+        parameters=wanted.parameters().model_copy(
+            update={"stop": stop, "banned": banned, "max_tokens": max_tokens}
+        ),
     )
     return Composed(spec, fitted.tokens)
 
@@ -94,15 +108,33 @@ def _check(wanted: JobRequest, limits: Limits) -> None:
             raise InvalidField.one(f"logit_bias.{token}", f"The model has {limits.vocab_size} tokens")
 
 
-def _fitted(prompt: str, wanted: JobRequest, limits: Limits, spans: Spans) -> Fitted:
-    room = limits.context_length - wanted.max_tokens
+def _enough(rules: Rules, wanted: JobRequest, limits: Limits, prompt_tokens: int) -> int:
+    """Return how many new tokens a piece may have: as asked, or as many as are usual and have room."""
+    needed = tokens_needed(rules)
+    room = limits.context_length - prompt_tokens
+    if "max_tokens" in wanted.model_fields_set:
+        if wanted.max_tokens < needed:
+            message = f"{rules.lines} lines of this form need at least {needed}"
+            raise InvalidField.one("max_tokens", message)
+        return wanted.max_tokens
+    if needed > room:
+        message = (
+            f"{rules.lines} lines need {needed} tokens beside the prompt's {prompt_tokens}, more than the model's "
+            f"context of {limits.context_length}"
+        )
+        raise InvalidField.one("form" if wanted.lines is None else "lines", message)
+    return max(needed, min(tokens_usual(rules), room))
+
+
+def _fitted(prompt: str, wanted: JobRequest, max_tokens: int, limits: Limits, spans: Spans) -> Fitted:
+    room = limits.context_length - max_tokens
     field = "prompt" if wanted.form is None else "theme" if wanted.theme is not None else "title"
     try:
         fitted = fit(prompt, spans, room, wanted.truncate)
     except DoesNotFit as answer:
         message = (
             f"The prompt has {answer.tokens} tokens, {answer.excess} too many: the context of "
-            f"{limits.context_length} less max_tokens of {wanted.max_tokens} leaves {room}"
+            f"{limits.context_length} less max_tokens of {max_tokens} leaves {room}"
         )
         raise PromptTooLong(f"{field}: {message}", fields=(FieldProblem(field, message),)) from None
     if fitted.tokens == 0:

@@ -10,12 +10,11 @@ from sqlalchemy.orm import Session
 
 from api.composing import Limits, composed
 from api.schemas import MAX_SEED, JobRequest
-from api.tokenizing import Tokenizers
+from api.tokenizing import Counting, Tokenizers
 from quire import fairness
 from quire.crypto import DataKey
 from quire.errors import FieldProblem, ModelNotReady, UnknownModel
 from quire.jobs import Submission
-from quire.preparation import Spans
 from quire.store import Model
 
 
@@ -23,7 +22,7 @@ from quire.store import Model
 class ChosenModel:
     name: str
     limits: Limits
-    spans: Spans
+    tokens: Counting
 
 
 class Catalogue:
@@ -50,8 +49,8 @@ class Catalogue:
         if found is None:
             message = "There is no such model; GET /v1/models lists them"
             raise UnknownModel(f"model: {message}", fields=(FieldProblem("model", message),))
-        spans = self._tokenizers.of(session, name, found.tokenizer_digest)
-        return ChosenModel(name, Limits(found.context_length, found.vocab_size), spans)
+        tokens = self._tokenizers.of(session, name, found.tokenizer_digest)
+        return ChosenModel(name, Limits(found.context_length, found.vocab_size), tokens)
 
 
 def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, model: ChosenModel) -> Submission:
@@ -61,7 +60,7 @@ def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, mod
         InvalidField, PromptTooLong: see `composed`.
 
     """
-    made = composed(wanted, model.limits, model.spans)
+    made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
     return Submission(
         id=job_id,
         tenant_id=tenant_id,
@@ -69,8 +68,8 @@ def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, mod
         seed=secrets.randbelow(MAX_SEED + 1) if wanted.seed is None else wanted.seed,
         body=key.seal(made.spec.encode(), f"job:{job_id}"),
         prompt_tokens=made.prompt_tokens,
-        max_tokens=wanted.n * wanted.max_tokens,
-        estimate=fairness.estimate(made.prompt_tokens, wanted.max_tokens, wanted.draws),
+        max_tokens=wanted.n * made.max_tokens,
+        estimate=fairness.estimate(made.prompt_tokens, made.max_tokens, wanted.draws),
         not_before=wanted.not_before,
         deadline=wanted.deadline,
         priority=wanted.priority,

@@ -91,6 +91,7 @@ Sequence = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_w
 OneOrMore = BeforeValidator(
     _as_list, json_schema_input_type=Sequence | Annotated[list[Sequence], Field(max_length=8)]
 )
+Rhyme = Annotated[str, Field(pattern=r"^(none|[A-Z]{2,64})$")]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_name)]
 MetadataKey = Annotated[str, Field(max_length=64), AfterValidator(_storable)]
 MetadataValue = Annotated[str, Field(max_length=512), AfterValidator(_storable)]

@@ -143,6 +143,7 @@ def _input(asked: Input) -> responses.JobInput:
         title=asked.title,
         theme=asked.theme,
         style=asked.style,
+        rules=asked.rules,
         prompt=asked.prompt,
         changes=asked.changes,
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from quire.rules import Rules
 from quire.spec import Change, Form, Parameters
 from quire.standing import Blocker
 from quire.store.job import Kind, State
@@ -38,6 +39,7 @@ class JobInput(Response):
     title: str | None
     theme: str | None
     style: str | None
+    rules: Rules | None = Field(description="What every piece is held to.")
     prompt: str
     changes: list[Change] = Field(description="What preparation did to the text.")
 

@@ -6,7 +6,9 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import Scope
-from api.fields import Line, MetadataKey, MetadataValue, Moment, Name, OneOrMore, Prompt, Sequence, wrong
+from api.fields import Line, MetadataKey, MetadataValue, Moment, Name, OneOrMore, Prompt, Rhyme, Sequence, wrong
+from quire.forms import CHINESE, Asked, Meter, Refused, rules_of
+from quire.rules import Rules
 from quire.spec import Form, Parameters
 from quire.store.job import Kind, State
 
@@ -14,6 +16,8 @@ MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
 MAX_INT = 2**31 - 1  # Postgres's integer
 MAX_BULK = 10_000  # jobs in one body
 MAX_DAYS = 36_500
+MAX_LINES = 64
+ASKED = tuple(Asked.__dataclass_fields__)
 
 
 class JobRequest(Parameters):
@@ -25,7 +29,27 @@ class JobRequest(Parameters):
     form: Form | None = Field(default=None, description="A template builds the prompt from title, theme, style.")
     title: Line | None = Field(default=None, description="One line; only with form.")
     theme: Line | None = Field(default=None, description="One line; only with form.")
-    style: Line | None = Field(default=None, description="An adjective or two; needs a theme.")
+    style: Line | None = Field(
+        default=None, description="An adjective or two; needs a theme. With a Chinese form, a poet."
+    )
+    lines: int | None = Field(
+        default=None, ge=2, le=MAX_LINES, description="So many, exactly; with the forms poem and verse."
+    )
+    stanza: int | None = Field(
+        default=None, ge=2, le=MAX_LINES, description="Lines of each stanza; default: all are one. Needs lines."
+    )
+    rhyme: Rhyme | None = Field(
+        default=None,
+        description="A letter for each line of a stanza, or of the poem, as ABAB; X rhymes with none. "
+        "Needs lines. With a Chinese form: none, to switch its own off.",
+    )
+    meter: Meter | None = Field(default=None, description="What the model is asked for; with verse.")
+    syllables: int | None = Field(
+        default=None,
+        ge=4,
+        le=12,
+        description="Of each line, exactly, but for one more where its last is unstressed. Needs lines.",
+    )
     truncate: Literal["start", "end"] | None = Field(
         default=None, description="Which side of a prompt that is too long may be cut; default: refuse it."
     )
@@ -53,13 +77,27 @@ class JobRequest(Parameters):
         if (self.prompt is None) == (self.form is None):
             raise wrong("prompt: exactly one of prompt and form is required")
         if self.form is None:
-            for field in ("title", "theme", "style"):
+            for field in ("title", "theme", "style", *ASKED):
                 if getattr(self, field) is not None:
                     raise wrong(f"{field}: goes with form, not with prompt")
         elif self.theme is None and self.title is None:
             raise wrong("theme: a form needs a theme or a title")
+        elif self.form in CHINESE:
+            if self.theme is not None and self.title is not None:
+                raise wrong(f"theme: {self.form} has a title or a theme, not both")
+        elif self.style is not None and self.form == "verse":
+            raise wrong("style: does not go with verse")
         elif self.style is not None and self.theme is None:
             raise wrong("style: needs a theme")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_alone_end_a_piece(self) -> Self:
+        """What would end a piece before its form is whole, or keep it from being so, does not go with rules."""
+        if self.rules() is not None:
+            for field, free in (("stop", []), ("banned", []), ("min_tokens", 0), ("truncate", None)):
+                if getattr(self, field) != free:
+                    raise wrong(f"{field}: does not go with a form that has rules")
         return self
 
     @model_validator(mode="after")
@@ -70,6 +108,20 @@ class JobRequest(Parameters):
             if self.not_before is not None and self.deadline <= self.not_before:
                 raise wrong("deadline: should be after not_before")
         return self
+
+    def rules(self) -> Rules | None:
+        """Return what the form's pieces are held to.
+
+        Raises:
+            ValueError: what is asked for does not go together; it starts with the field to blame.
+
+        """
+        if self.form is None:
+            return None
+        try:
+            return rules_of(self.form, Asked(**{field: getattr(self, field) for field in ASKED}))
+        except Refused as refused:
+            raise wrong(str(refused)) from None
 
     def parameters(self) -> Parameters:
         return Parameters.model_construct(**{name: getattr(self, name) for name in Parameters.model_fields})

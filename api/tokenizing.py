@@ -4,12 +4,29 @@ import threading
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 
-from quire.preparation import Spans
 from quire.store import Model
 
 KEPT = 16  # tokenizers; one holds some tens of megabytes
+
+
+class Counting:
+    """The tokens of texts, as the workers of a model see them."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the first and last+1 character of each token of a text."""
+        offsets: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return offsets
+
+    def can_write(self, text: str) -> bool:
+        """Whether there are tokens that write this text to the letter, whatever stands beside them."""
+        if not isinstance(self._tokenizer.decoder, decoders.ByteLevel):
+            return False
+        return bool(self._tokenizer.decode(self._tokenizer.encode(text, add_special_tokens=False).ids) == text)
 
 
 class Tokenizers:
@@ -19,15 +36,14 @@ class Tokenizers:
         self._lock = threading.Lock()
         self._by_digest: dict[str, Tokenizer] = {}
 
-    def of(self, session: Session, name: str, digest: str) -> Spans:
-        """Return a function from a text to the first and last+1 character of each of its tokens."""
+    def of(self, session: Session, name: str, digest: str) -> "Counting":
         with self._lock:
             tokenizer = self._by_digest.get(digest)
         if tokenizer is None:
             # Read together, because the model may have been registered anew a moment ago.
             both = select(Model.tokenizer_digest, Model.tokenizer).where(Model.name == name)
             tokenizer = self._keep(*session.execute(both).one())
-        return lambda text: tokenizer.encode(text, add_special_tokens=False).offsets
+        return Counting(tokenizer)
 
     def _keep(self, digest: str, source: str) -> Tokenizer:
         tokenizer = Tokenizer.from_str(source)

@@ -25,6 +25,7 @@ QuireError
 │   ├── ModelNotReady          503
 │   ├── StorageFull            503
 │   └── ReadOnly               503
+├── FormUnfit                  told of a failed job, never over HTTP
 └── ConfigurationError         raised at start, never over HTTP
     └── UndecryptableError     a key is missing from the ring, or the data was changed
 """
@@ -235,6 +236,16 @@ class ReadOnly(Unavailable):
 
     code = "read_only"
     retry_after = 10
+
+
+class FormUnfit(QuireError):
+    """The tokens of the model cannot write this form."""
+
+    code = "form_unfit"
+
+    @classmethod
+    def because(cls, reason: str) -> "FormUnfit":
+        return cls(f"The model cannot write this form: {reason}.")
 
 
 class ConfigurationError(QuireError):

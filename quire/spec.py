@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Form = Literal["story", "poem", "article"]
+from quire.rules import Rules
+
+Form = Literal["story", "poem", "article", "verse", "五绝", "七绝", "五律", "七律", "词", "曲"]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
@@ -65,6 +67,7 @@ class Input(BaseModel):
     title: str | None = None
     theme: str | None = None
     style: str | None = None
+    rules: Rules | None = None
     prompt: str
     truncate: Literal["start", "end"] | None = None
     changes: list[Change] = []

@@ -13,10 +13,15 @@ class JobFields(TypedDict, total=False):
 
     kind: str | None
     model: str | None
-    form: str | None  # story, poem, article: a template writes the prompt
+    form: str | None  # story, poem, article, verse, 五绝, 七绝, 五律, 七律, 词, 曲: a template writes the prompt
     title: str | None
     theme: str | None
     style: str | None
+    lines: int | None  # exactly so many; of poem and verse
+    stanza: int | None  # lines of each stanza
+    rhyme: str | None  # a letter for each line, as ABAB; none switches that of a Chinese form off
+    meter: str | None  # as iambic tetrameter; of verse
+    syllables: int | None  # of each line
     truncate: str | None  # start or end: which side of a prompt that is too long may be cut
     n: int | None  # pieces
     best_of: int | None  # draws, of which the best n are kept

@@ -10,13 +10,14 @@ from quire.crypto import KeyRing
 from quire.errors import ConfigurationError, QuireError
 from quire.jobs import Claimed, Outcome
 from quire.pieces import Entry, Piece, as_entries, fold
+from quire.rules import Rules
 from quire.spec import Spec
 from quire.store.job import Run, State
 from quire.telemetry import log_context
 from quire.textlog import read
 from worker.claimer import Claimer
 from worker.creative import text
-from worker.engine import EngineCancelled, EngineDead, EngineExpired, EngineStopped, Request
+from worker.engine import EngineCancelled, EngineDead, EngineExpired, EngineStopped, MakeConstraint, Request
 from worker.gate import Gate, GateClosed
 from worker.sequences import Sequences, Submits
 from worker.writer import JobLog, Writer
@@ -33,7 +34,8 @@ class Lost(Exception):
 class Runner:
     """Serves slots.
 
-    `encode` turns a prompt into token ids; `mark_alone` notes that a job has the engine to itself, and is
+    `encode` turns a prompt into token ids; `constrain` makes the constraint of some rules and a number of tokens;
+    `mark_alone` notes that a job has the engine to itself, and is
     False if the job was lost; `on_dead` ends the process, for an engine that died is no longer of use.
     """
 
@@ -42,6 +44,7 @@ class Runner:
         *,
         engine: Submits,
         encode: Callable[[str], Iterable[int]],
+        constrain: Callable[[Rules, int], MakeConstraint],
         claimer: Claimer,
         writer: Writer,
         ring: KeyRing,
@@ -51,6 +54,7 @@ class Runner:
     ) -> None:
         self._engine = engine
         self._encode = encode
+        self._constrain = constrain
         self._claimer = claimer
         self._writer = writer
         self._ring = ring
@@ -156,6 +160,7 @@ class Runner:
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
+        rules = spec.input.rules
         plan = text.requests(
             spec.parameters,
             seed=job.seed,
@@ -163,6 +168,7 @@ class Runner:
             written=written,
             scope=str(job.tenant_id),
             deadline=None if job.seconds_left is None else time.monotonic() + job.seconds_left,
+            constraint=self._constrain(rules, spec.parameters.max_tokens) if rules else None,
         )
         if text.keeps_all(spec.parameters):
             for draw, finished in sequences.run(plan, lambda draw, delta: job_log.add(text.entry(draw, delta))):

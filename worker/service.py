@@ -19,6 +19,7 @@ from quire.store import blame
 from quire.store import model as models
 from quire.store.job import Run
 from worker.claimer import Claimer
+from worker.creative.constrained.making import Constraints, vocabulary_of
 from worker.engine import Engine
 from worker.lease import Lease
 from worker.runner import Runner
@@ -65,6 +66,7 @@ class Service:
         self.runner = Runner(
             engine=engine,
             encode=engine.tokenizer.encode,
+            constrain=Constraints(vocabulary_of(engine)).of,
             claimer=self._claimer,
             writer=self._writer,
             ring=self._ring,

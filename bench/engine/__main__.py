@@ -17,6 +17,7 @@ from bench.engine import (
     arrivals,
     contention,
     end_to_end,
+    forms,
     growth,
     mixed,
     page,
@@ -37,6 +38,7 @@ PARTS: Mapping[str, Callable[[Options], Measured]] = {
     "quality": quality.measure,
     "contention": contention.measure,
     "end_to_end": end_to_end.measure,
+    "forms": forms.measure,
 }
 ALL, PAGE = "all", "page"
 WITH_CTRANSLATE2 = ("totals",)

@@ -2,6 +2,7 @@
 
 import statistics
 import tempfile
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bench.engine.checkpoint import made
 from bench.engine.driver import Peer, PeerFailed, ours, say
 from bench.engine.options import Options
 from bench.engine.part import Measured
+from bench.engine.work import Job
 from bench.report import Figure
 
 MILLISECONDS = 1000.0
@@ -63,20 +65,25 @@ def _by_vocabulary(options: Options, precision: str) -> list[Figure]:
 
 
 def _step(engine: Peer, count: int, prompt: int, new_tokens: int, vocabulary: int) -> float:
-    """Return the median milliseconds of the steps in which all `count` requests ran.
+    seed = f"{count} {prompt} {vocabulary}"
+    return median_step(
+        engine, work.equal(count, prompt=prompt, new_tokens=new_tokens, vocabulary=vocabulary, seed=seed)
+    )
+
+
+def median_step(engine: Peer, jobs: Sequence[Job]) -> float:
+    """Return the median milliseconds of the steps in which all requests ran.
 
     Raises:
         PeerFailed: there were too few of them, because the first had ended before the last began.
 
     """
-    seed = f"{count} {prompt} {vocabulary}"
-    jobs = work.equal(count, prompt=prompt, new_tokens=new_tokens, vocabulary=vocabulary, seed=seed)
-    times = engine.trace(jobs, [0.0] * count)
+    times = engine.trace(jobs, [0.0] * len(jobs))
     begin, end = max(tokens[0] for tokens in times), min(tokens[-1] for tokens in times)
     last = max(times, key=lambda tokens: tokens[0])
     steps = [late - early for early, late in pairwise(last) if begin <= early and late <= end]
     if len(steps) < FEWEST_STEPS:
-        raise PeerFailed(f"{count} requests of {prompt} tokens ran together for {len(steps)} steps only")
+        raise PeerFailed(f"{len(jobs)} requests ran together for {len(steps)} steps only")
     return MILLISECONDS * statistics.median(steps)
 
 

@@ -95,6 +95,10 @@ class Options:
     contention_rounds: Annotated[int, About("contention: rounds of each setting, of which the median counts")] = 3
     contention_rate: Annotated[float, About("contention: jobs a second of the system", float)] = 20.0
 
+    forms_batch: Annotated[int, About("forms: requests at once")] = 64
+    forms_tokens: Annotated[int, About("forms: tokens of each request, fewer than its form has")] = 48
+    forms_rounds: Annotated[int, About("forms: alternating rounds, of which the median counts")] = 5
+
     end_to_end_jobs: Annotated[int, About("end to end: jobs")] = 256
     end_to_end_rounds: Annotated[int, About("end to end: alternating rounds, of which the median counts")] = 3
     end_to_end_clients: Annotated[int, About("end to end: threads of the client")] = 10

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.engine.forms import constraint_of
 from bench.engine.work import Job, Ran
 from worker.engine import Delta, Engine, Finished, Request, Sampling
 
@@ -30,7 +31,7 @@ class Ours:
         self._engine.start()
 
     def run(self, jobs: Sequence[Job], batch: int) -> Ran:  # noqa: ARG002 - it batches by itself
-        requests = [_request(job) for job in jobs]
+        requests = [self._request(job) for job in jobs]
         begun = time.perf_counter()
         futures = [self._engine.submit(request, _ignore) for request in requests]
         tokens = sum(future.result(RUN_SECONDS).tokens for future in futures)
@@ -42,7 +43,7 @@ class Ours:
 
     def trace(self, jobs: Sequence[Job], at: Sequence[float]) -> list[list[float]]:
         """Submit each job at its time; return when each of its tokens came, in seconds after the start."""
-        requests = [_request(job) for job in jobs]
+        requests = [self._request(job) for job in jobs]
         times: list[list[float]] = [[] for _ in jobs]
         futures: list[Future[Finished]] = []
         begun = time.perf_counter()
@@ -54,11 +55,11 @@ class Ours:
             future.result(RUN_SECONDS)
         return times
 
-
-def _request(job: Job) -> Request:
-    settings: dict[str, Any] = dict(job.sampling)
-    sampling = Sampling(seed=job.seed, max_tokens=job.new_tokens, min_tokens=job.new_tokens, **settings)
-    return Request(prompt=tuple(job.prompt), sampling=sampling)
+    def _request(self, job: Job) -> Request:
+        settings: dict[str, Any] = dict(job.sampling)
+        sampling = Sampling(seed=job.seed, max_tokens=job.new_tokens, min_tokens=job.new_tokens, **settings)
+        constraint = constraint_of(job.form, self._engine.vocab_size) if job.form else None
+        return Request(prompt=tuple(job.prompt), sampling=sampling, constraint=constraint)
 
 
 def _ignore(_: Delta) -> None:

@@ -48,6 +48,7 @@ def _section(book: Book, measured: Mapping[str, Provenance], folder: Path) -> It
         "quality": _quality,
         "contention": _contention,
         "end_to_end": _end_to_end,
+        "forms": _forms,
     }
     for name, part in parts.items():
         if name in measured:
@@ -215,3 +216,17 @@ def _end_to_end(book: Book) -> Iterator[str]:
     )
     yield ""
     yield from ratios(figure for figure in book.named("cpu_") if figure.name.endswith("_end_to_end"))
+
+
+def _forms(book: Book) -> Iterator[str]:
+    yield "### Forms that hold"
+    yield ""
+    yield (
+        "Milliseconds of a step of 64 requests that are held to a form (regulated Chinese verse of 8 lines of 7 "
+        "with rhyme; a sonnet of dictionary words with rhyme and 10 syllables a line; counted lines of free text),"
+        " beside a step of free requests, in alternating rounds. The constraints have a made-up vocabulary of the "
+        "model's size; random weights draw words at random, which no mask that was made before fits. The ratio is "
+        "that of the free step to the other."
+    )
+    yield ""
+    yield from ratios(figure for figure in book.named("cpu_") if figure.name.endswith("_form_step"))

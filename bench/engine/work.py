@@ -27,12 +27,16 @@ SHORTEST = 16
 
 @dataclass(frozen=True)
 class Job:
-    """A prompt to continue by exactly `new_tokens`; `sampling` are fields of the engine's `Sampling`."""
+    """A prompt to continue by exactly `new_tokens`; `sampling` are fields of the engine's `Sampling`.
+
+    `form`: which of `forms.FORMS` our engine holds it to; the form must take more tokens than these.
+    """
 
     prompt: list[int]
     new_tokens: int
     seed: int = 0
     sampling: Mapping[str, float] = field(default_factory=lambda: dict(TOP_50))
+    form: str | None = None
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)

@@ -15,6 +15,7 @@ from quire_client.fields import JobFields
 def add(groups: Groups) -> None:
     parser = command(groups, "submit", run, "hand in a job and print its id")
     _asked(parser.add_argument_group("what to write"))
+    _shaped(parser.add_argument_group("what form it has to hold"))
     _drawn(parser.add_argument_group("how to draw it (defaults are the server's)"))
     _planned(parser.add_argument_group("when and how"))
 
@@ -24,14 +25,29 @@ def _asked(options: argparse._ArgumentGroup) -> None:
         "prompt", nargs="?", metavar="PROMPT", help="text to continue; - reads it from standard input"
     )
     options.add_argument(
-        "--form", help="story, poem or article, in place of a prompt; give a title or a theme with it"
+        "--form",
+        help="story, poem, article, verse, 五绝, 七绝, 五律, 七律, 词 or 曲, in place of a prompt; "
+        "give a title or a theme with it",
     )
     options.add_argument("--title")
     options.add_argument("--theme")
-    options.add_argument("--style", help="an adjective or two; needs --theme")
+    options.add_argument("--style", help="an adjective or two; needs --theme. With a Chinese form, a poet")
     options.add_argument("--model", help="one of `quire models list`")
     options.add_argument("--kind", help="what is made: text")
     options.add_argument("--truncate", help="start or end: which side of a prompt that is too long may be cut")
+
+
+def _shaped(options: argparse._ArgumentGroup) -> None:
+    options.add_argument("--lines", type=int, metavar="N", help="exactly so many; with --form poem or verse")
+    options.add_argument("--stanza", type=int, metavar="N", help="lines of each stanza")
+    options.add_argument(
+        "--rhyme",
+        metavar="SCHEME",
+        help="a letter for each line of a stanza, or of the poem, as ABAB; X rhymes with none; "
+        "none switches that of a Chinese form off",
+    )
+    options.add_argument("--meter", help="as 'iambic tetrameter'; with --form verse")
+    options.add_argument("--syllables", type=int, metavar="N", help="exactly so many in each line")
 
 
 def _drawn(options: argparse._ArgumentGroup) -> None:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api import responses
-from api.schemas import JobRequest
+from api.schemas import ASKED, JobRequest
 from tests.contract.client import problem
 
 CALM = settings(
@@ -25,10 +25,12 @@ values = st.recursive(
 plausible: dict[str, st.SearchStrategy[Any]] = {
     "prompt": texts,
     "model": st.sampled_from(["tiny", "unknown"]),
-    "form": st.sampled_from(["story", "poem", "article"]),
+    "form": st.sampled_from(["story", "poem", "article", "verse", "七绝", "词"]),
     "title": texts,
     "theme": texts,
     "style": texts,
+    "rhyme": st.sampled_from(["none", "ABAB", "XAXA", "AB", "ABC", "abab"]),
+    "meter": st.sampled_from(["iambic tetrameter", "ballad meter", "free"]),
     "truncate": st.sampled_from(["start", "end"]),
     "seed": st.integers(-1, 2**53),
     "logit_bias": st.dictionaries(st.integers(-1, 300).map(str), st.floats(-101, 101), max_size=3),
@@ -39,11 +41,13 @@ plausible: dict[str, st.SearchStrategy[Any]] = {
     "metadata": st.dictionaries(texts, texts, max_size=3),
 }
 fields = {name: plausible.get(name, numbers) | values for name in JobRequest.model_fields}
+OF_FORMS = ("title", "style", "n", *ASKED)
 bodies = st.fixed_dictionaries(
     {"prompt": texts},
     optional={**{name: field for name, field in fields.items() if name != "prompt"}, "colour": values},
 ) | st.fixed_dictionaries(
-    {"form": plausible["form"], "theme": texts}, optional={name: fields[name] for name in ("title", "style", "n")}
+    {"form": plausible["form"], "theme": texts},
+    optional={name: fields[name] for name in ("title", "style", "n", *ASKED)},
 )
 
 

@@ -42,7 +42,8 @@ CALM = settings(
     suppress_health_check=list(HealthCheck),
 )
 RULED = frozenset(
-    {"form", "title", "theme", "style", "model", "not_before", "deadline", "best_of", "min_tokens", "logit_bias"}
+    {"lines", "stanza", "rhyme", "meter", "syllables"}
+    | {"form", "title", "theme", "style", "model", "not_before", "deadline", "best_of", "min_tokens", "logit_bias"}
 )
 OPERATIONS = sorted(  # what deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),

@@ -77,7 +77,7 @@ def test_a_form_builds_the_prompt(api: Api) -> None:
     job = api.submitted(form="poem", title="The Harbour", theme="the sea", style="old")
 
     assert job["input"] == {
-        "form": "poem", "title": "The Harbour", "theme": "the sea", "style": "old",
+        "form": "poem", "title": "The Harbour", "theme": "the sea", "style": "old", "rules": None,
         "prompt": "The Harbour\n\nAn old poem about the sea.\n\n", "changes": [],
     }  # fmt: skip
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from quire.pieces import Entry, Logprobs, Piece
 from quire.spec import Parameters
-from worker.engine import Delta, Request, Sampling, TokenLogprob
+from worker.engine import Delta, MakeConstraint, Request, Sampling, TokenLogprob
 
 
 def keeps_all(parameters: Parameters) -> bool:
@@ -20,10 +20,12 @@ def requests(
     written: Iterable[Piece],
     scope: str = "",
     deadline: float | None = None,
+    constraint: MakeConstraint | None = None,
 ) -> dict[int, Request]:
     """Return the sequence of each draw that is not finished, resumed where an earlier run stopped.
 
-    `scope`: whose memory of equal prompts they share. `deadline`: in seconds of `time.monotonic()`.
+    `scope`: whose memory of equal prompts they share. `deadline`: in seconds of `time.monotonic()`. `constraint`:
+    what each is held to.
     """
     pieces = {piece.index: piece for piece in written}
     plan = {}
@@ -37,6 +39,7 @@ def requests(
                 published=len(piece.text),
                 scope=scope,
                 deadline=deadline,
+                constraint=constraint,
             )
     return plan
 

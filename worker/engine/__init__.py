@@ -8,7 +8,7 @@ from worker.engine import strict  # noqa: F401 - imported for its effect
 
 # isort: split
 
-from worker.engine.constraint import Constraint
+from worker.engine.constraint import Constraint, MakeConstraint
 from worker.engine.engine import Engine
 from worker.engine.errors import (
     EngineCancelled,
@@ -32,6 +32,7 @@ __all__ = [
     "EngineStats",
     "EngineStopped",
     "Finished",
+    "MakeConstraint",
     "ModelRefused",
     "Request",
     "Sampling",

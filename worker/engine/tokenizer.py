@@ -4,7 +4,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from tokenizers import decoders
+from tokenizers import decoders, pre_tokenizers
 from transformers import AutoTokenizer
 
 from worker.engine.errors import ModelRefused
@@ -14,6 +14,20 @@ _UNSPACED = (
     "\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef\u2014\u2018-\u201d\u2026"
 )
 _SPACE_BETWEEN_UNSPACED = re.compile(f"(?<=[{_UNSPACED}]) (?=[{_UNSPACED}])")
+
+
+def _byte_letters() -> dict[str, int]:
+    """Return the byte that each letter of byte-level tokens stands for.
+
+    Letters below U+0100 stand for themselves; the others, in order, for the bytes that are left.
+    """
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    own = {letter: ord(letter) for letter in letters if ord(letter) < 256}
+    rest = sorted(set(range(256)) - set(own.values()))
+    return own | dict(zip(letters[len(own) :], rest, strict=True))
+
+
+_BYTES = _byte_letters()
 
 
 class Tokenizer:
@@ -65,6 +79,18 @@ class Tokenizer:
         """The text of each token by itself, special ones empty."""
         size = self._backend.get_vocab_size(with_added_tokens=True)
         return [self.decode([token]) for token in range(size)]
+
+    def written(self) -> list[bytes]:
+        """Return the bytes that each token writes, wherever it stands; b"" for special tokens.
+
+        Empty if this tokenizer is not of the byte-level kind: what its tokens write depends on their neighbours.
+        """
+        if not isinstance(self._backend.decoder, decoders.ByteLevel):
+            return []
+        size = self._backend.get_vocab_size(with_added_tokens=True)
+        added = self._backend.get_added_tokens_decoder()
+        texts = [None if token in added else self._backend.id_to_token(token) for token in range(size)]
+        return [bytes(_BYTES[letter] for letter in text) if text else b"" for text in texts]
 
     def serialise(self) -> str:
         """Return the text of tokenizer.json, from which the `tokenizers` library makes the same tokenizer."""

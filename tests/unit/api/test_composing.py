@@ -1,9 +1,11 @@
 import pytest
 
-from api.composing import Limits, composed
+from api.composing import Composed, Limits
+from api.composing import composed as composed_for
 from api.schemas import JobRequest
 from api.validation import checked
 from quire.errors import InvalidField, PromptTooLong
+from quire.preparation import Spans
 
 LIMITS = Limits(context_length=20, vocab_size=100)
 
@@ -11,6 +13,10 @@ LIMITS = Limits(context_length=20, vocab_size=100)
 def letters(text: str) -> list[tuple[int, int]]:
     """A tokenizer of one token for each character."""
     return [(index, index + 1) for index in range(len(text))]
+
+
+def composed(asked: JobRequest, limits: Limits, spans: Spans, *, writes: bool = True) -> Composed:
+    return composed_for(asked, limits, spans, can_write=lambda _: writes)
 
 
 def wanted(**body: object) -> JobRequest:
@@ -50,3 +56,47 @@ def test_the_last_token_of_the_vocabulary_may_be_biased() -> None:
     with pytest.raises(InvalidField) as caught:
         composed(wanted(prompt="x", logit_bias={"100": 1}), LIMITS, letters)
     assert caught.value.fields[0].field == "logit_bias.100"
+
+
+VERSE = Limits(context_length=300, vocab_size=100)
+
+
+def of_form(**body: object) -> JobRequest:
+    return checked(JobRequest, {"title": "x"} | body)
+
+
+def refused(asked: JobRequest, limits: Limits = VERSE, *, writes: bool = True) -> str:
+    with pytest.raises(InvalidField) as caught:
+        composed(asked, limits, letters, writes=writes)
+    return caught.value.fields[0].field
+
+
+def test_a_form_with_rules_has_the_tokens_that_it_needs() -> None:
+    made = composed(of_form(form="五绝"), VERSE, letters)
+
+    assert made.max_tokens == 76
+    assert made.spec.input.rules is not None
+    assert made.spec.input.rules.characters == 5
+
+
+def test_where_the_context_has_less_room_a_form_has_what_there_is() -> None:
+    prompt = len("<en><verse>x|\n")
+
+    assert composed(of_form(form="verse", lines=8), VERSE, letters).max_tokens == 8 * 32 + 1
+    short = Limits(context_length=250, vocab_size=100)
+    assert composed(of_form(form="verse", lines=8), short, letters).max_tokens == 250 - prompt
+
+
+def test_a_form_that_the_context_is_too_short_for_is_refused() -> None:
+    assert refused(of_form(form="verse", lines=12)) == "lines"
+    assert refused(of_form(form="七律"), Limits(context_length=130, vocab_size=100)) == "form"
+
+
+def test_fewer_tokens_than_a_form_needs_are_refused() -> None:
+    assert refused(of_form(form="七绝", max_tokens=99)) == "max_tokens"
+    assert composed(of_form(form="七绝", max_tokens=100), VERSE, letters).max_tokens == 100
+
+
+def test_a_form_that_the_model_cannot_write_is_refused() -> None:
+    assert refused(of_form(form="七绝"), writes=False) == "form"
+    assert composed(of_form(form="词"), VERSE, letters, writes=False).spec.input.rules is None

@@ -99,3 +99,18 @@ def test_a_tokenizer_whose_ids_exceed_the_vocabulary_is_refused(checkpoint: Path
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelRefused, match="no readable tokenizer"):
         load_tokenizer(str(tmp_path), vocabulary=300, end_ids=frozenset())
+
+
+@given(text=st.text(max_size=60))
+def test_the_bytes_of_tokens_are_those_of_the_text(loaded: LoadedModel, text: str) -> None:
+    written = loaded.tokenizer.written()
+
+    assert b"".join(written[token] for token in loaded.tokenizer.encode(text)) == text.encode()
+
+
+def test_special_tokens_write_nothing(loaded: LoadedModel) -> None:
+    assert [token for token, text in enumerate(loaded.tokenizer.written()) if not text] == [0]
+
+
+def test_word_pieces_have_no_bytes_of_their_own(word_piece_folder: Path) -> None:
+    assert load_tokenizer(str(word_piece_folder), vocabulary=50, end_ids=frozenset()).written() == []

@@ -28,6 +28,7 @@ AWAY = OperationalError("statement", {}, Exception("server closed the connection
 def claimed(prompt: str = "Once", *, log: Sequence[Piece] = (), **columns: object) -> Claimed:
     """A job as a claim returns it, with what earlier runs have written."""
     parameters = columns.pop("parameters", Parameters(max_tokens=16))
+    rules = columns.pop("rules", None)
     tenant_id = new_id()
     wrapped = RING.new_data_key(tenant_id)
     key = RING.unwrap(wrapped, tenant_id)
@@ -39,7 +40,9 @@ def claimed(prompt: str = "Once", *, log: Sequence[Piece] = (), **columns: objec
         "fence": 1,
         "attempts": 0,
         "seed": 7,
-        "body": key.seal(Spec(input=Input(prompt=prompt), parameters=parameters).encode(), f"job:{job_id}"),
+        "body": key.seal(
+            Spec(input=Input(prompt=prompt, rules=rules), parameters=parameters).encode(), f"job:{job_id}"
+        ),
         "prompt_tokens": len(prompt.encode()),
         "wrapped_key": wrapped,
         "log": [Chunk(**chunk_row(job_id, tenant_id, key, Position(1, 0), entries))] if entries else [],

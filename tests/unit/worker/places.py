@@ -6,10 +6,12 @@ from uuid import UUID
 
 from quire.jobs import Claimed, Outcome
 from quire.pieces import Entry, Piece
+from quire.rules import Rules
 from quire.store.job import Run
 from quire.testing import RING
 from tests.unit.worker.fakes import FakeClaimer, FakeEngine, FakePostgres, byte_ids
 from tests.waiting import in_background, until
+from worker.engine import MakeConstraint
 from worker.runner import Runner
 from worker.writer import JobLog, Writer
 
@@ -41,6 +43,16 @@ def add(log: JobLog, text: str) -> None:
     log.add(Entry(0, byte_ids(text), text))
 
 
+class Anything:
+    """A constraint that allows all."""
+
+    def allowed(self) -> None:
+        return None
+
+    def accept(self, token: int) -> None:
+        pass
+
+
 class Shop:
     """A runner, with everything it speaks to."""
 
@@ -50,6 +62,7 @@ class Shop:
         self.claimer = FakeClaimer()
         self.marked: list[Claimed] = []
         self.died = 0
+        self.asked: list[tuple[Rules, int]] = []
         self.writer = Writer(
             self.postgres.commit,
             flush_seconds=3600,
@@ -59,6 +72,7 @@ class Shop:
         self.runner = Runner(
             engine=engine,
             encode=byte_ids,
+            constrain=self._constrain,
             claimer=self.claimer,
             writer=self.writer,
             ring=RING,
@@ -66,6 +80,10 @@ class Shop:
             mark_alone=lambda job: self.marked.append(job) or mark_alone(job),
             on_dead=self._die,
         )
+
+    def _constrain(self, rules: Rules, max_tokens: int) -> MakeConstraint:
+        self.asked.append((rules, max_tokens))
+        return Anything
 
     def _lose(self, run: Run) -> None:  # the writer is made before the runner
         self.runner.lose(run)

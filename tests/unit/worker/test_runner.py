@@ -6,14 +6,16 @@ from dataclasses import replace
 import pytest
 
 from quire.crypto import KeyRing, WrappedKey, new_master_key
+from quire.errors import FormUnfit
 from quire.jobs import Outcome
 from quire.pieces import Piece
+from quire.rules import Rules
 from quire.spec import Parameters
 from quire.store.job import State
 from tests.unit.worker.fakes import FakeEngine, byte_ids, claimed
-from tests.unit.worker.places import Shop
+from tests.unit.worker.places import Anything, Shop
 from tests.waiting import until
-from worker.engine import EngineDead, EngineExpired, Request
+from worker.engine import EngineDead, EngineExpired, MakeConstraint, Request
 
 
 def number(request: Request) -> int:
@@ -130,6 +132,31 @@ def test_a_slot_without_a_first_job_asks_for_one() -> None:
     shop.runner.serve()
 
     assert shop.flushed(job).state == State.SUCCEEDED
+
+
+def test_the_draws_of_a_form_are_held_to_its_rules() -> None:
+    shop = Shop(FakeEngine())
+    rules = Rules(language="zh", lines=4, characters=5)
+
+    shop.serve(claimed(rules=rules, parameters=Parameters(n=2, max_tokens=76)))
+    shop.serve(claimed())
+
+    assert [sequence.request.constraint for sequence in shop.engine.sequences] == [Anything, Anything, None]
+    assert shop.asked == [(rules, 76)]
+
+
+def test_a_model_that_cannot_write_the_form_fails_the_job_in_our_words() -> None:
+    shop = Shop(FakeEngine())
+    shop.runner._constrain = unfit
+
+    outcome = shop.serve(claimed(rules=Rules(language="zh", lines=4, characters=5)))
+
+    assert outcome is not None
+    assert outcome.error == {"code": "form_unfit", "message": "The model cannot write this form: it has no verse."}
+
+
+def unfit(rules: Rules, max_tokens: int) -> MakeConstraint:
+    raise FormUnfit.because("it has no verse")
 
 
 # ---- resuming ----------------------------------------------------------------------------------------------
