@@ -110,7 +110,3 @@ def test_the_bytes_of_tokens_are_those_of_the_text(loaded: LoadedModel, text: st
 
 def test_special_tokens_write_nothing(loaded: LoadedModel) -> None:
     assert [token for token, text in enumerate(loaded.tokenizer.written()) if not text] == [0]
-
-
-def test_word_pieces_have_no_bytes_of_their_own(word_piece_folder: Path) -> None:
-    assert load_tokenizer(str(word_piece_folder), vocabulary=50, end_ids=frozenset()).written() == []
