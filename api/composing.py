@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from api.schemas import JobRequest
+from api.tunes import ordered, tokens_of
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
 from quire.forms import compose
 from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
@@ -37,6 +38,8 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
 
     """
     _check(wanted, limits)
+    if wanted.kind == "music":
+        return _tune(wanted, limits, spans)
     text = _Preparing()
     title, theme, style = text(wanted.title), text(wanted.theme), text(wanted.style)
     prompt = text(wanted.prompt)
@@ -44,7 +47,6 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
     if wanted.form is not None:
         prompt = compose(wanted.form, title=title, theme=theme, style=style)
     fitted = _fitted(prompt or "", wanted, limits, spans)
-    changes = text.changes + Counter(truncated_tokens=fitted.cut)
     spec = Spec(
         input=Input(
             form=wanted.form,
@@ -53,25 +55,49 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
             style=style,
             prompt=fitted.text,
             truncate=wanted.truncate,
-            changes=[Change.model_validate({"what": what, "count": count}) for what, count in changes.items()],
+            changes=text.told(truncated_tokens=fitted.cut),
         ),
         parameters=wanted.parameters().model_copy(update={"stop": stop, "banned": banned}),
     )
     return Composed(spec, fitted.tokens)
 
 
+def _tune(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
+    text = _Preparing()
+    tune = ordered(wanted, text(wanted.title), text(wanted.theme))
+    tokens = len(spans(tune.prompt))
+    most = tokens_of(tune, limits.context_length - tokens)
+    spec = Spec(
+        input=Input(
+            title=tune.title,
+            theme=wanted.theme,
+            style=tune.music.style,
+            prompt=tune.prompt,
+            changes=text.told(),
+        ),
+        parameters=wanted.parameters().model_copy(update={"max_tokens": most}),
+        music=tune.music,
+    )
+    return Composed(spec, tokens)
+
+
 class _Preparing:
     """Prepares one text after the other and counts what that changed."""
 
     def __init__(self) -> None:
-        self.changes: Counter[str] = Counter()
+        self._changes: Counter[str] = Counter()
 
     def __call__(self, raw: str | None) -> str | None:
         if raw is None:
             return None
         prepared = prepare(raw)
-        self.changes.update({change.what: change.count for change in prepared.changes})
+        self._changes.update({change.what: change.count for change in prepared.changes})
         return prepared.text
+
+    def told(self, **more: int) -> list[Change]:
+        """Return all that was changed, and how often."""
+        changes = self._changes + Counter(more)
+        return [Change.model_validate({"what": what, "count": count}) for what, count in changes.items()]
 
     def each(self, field: str, strings: list[str]) -> list[str]:
         """Prepare strings that are looked for in the text: they would not be found in another form."""
@@ -83,7 +109,7 @@ class _Preparing:
 
 
 def _check(wanted: JobRequest, limits: Limits) -> None:
-    if wanted.max_tokens >= limits.context_length:
+    if wanted.kind == "text" and wanted.max_tokens >= limits.context_length:
         raise InvalidField.one(
             "max_tokens",
             f"Input should be less than the model's context of {limits.context_length} tokens, "

@@ -11,6 +11,7 @@ from api import responses, schemas
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
 OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
+FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 
@@ -60,6 +61,17 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/jobs/{job_id}/output", "Jobs", "Read the finished text",
         {200: Answer(media="text/plain")}, "jobs:read", query=schemas.OutputQuery, errors=(400, 404, 409),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/artifacts", "Jobs", "List the files that a job has made",
+        {200: Answer(responses.ArtifactList)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/artifacts/{name}", "Jobs", "Read a file, or a range of it",
+        {200: Answer(media="application/octet-stream", headers=FILE_HEADERS),
+         206: Answer(media="application/octet-stream", headers=("Content-Range", *FILE_HEADERS)),
+         304: Answer(headers=("ETag",))},
+        "jobs:read", headers=("Range", "If-Range", "If-None-Match"), errors=(404, 409, 416),
     ),
     Operation(
         "POST", "/v1/jobs/{job_id}/cancel", "Jobs", "Cancel a job; one that is over stays as it is",

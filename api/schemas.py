@@ -3,13 +3,16 @@
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import Scope
-from api.fields import Line, MetadataKey, MetadataValue, Moment, Name, OneOrMore, Prompt, Sequence, wrong
-from quire.spec import Form, Parameters
+from api.fields import Line, MetadataKey, MetadataValue, Moment, Name, OneOrMore, Prompt, Sequence, whole, wrong
+from quire.spec import ArtifactKind, Form, Parameters
 from quire.store.job import Kind, State
 
+MUSIC_ONLY = ("meter", "key", "tempo", "bars", "accidentals", "opening", "opening_midi", "instrument", "artifacts")
+# Either a tune has none, or they would cut it short or keep it from what it needs to end.
+TEXT_ONLY = ("prompt", "form", "truncate", "max_tokens", "min_tokens", "stop", "banned")
 MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
 MAX_INT = 2**31 - 1  # Postgres's integer
 MAX_BULK = 10_000  # jobs in one body
@@ -17,15 +20,44 @@ MAX_DAYS = 36_500
 
 
 class JobRequest(Parameters):
-    """A job: exactly one of `prompt` and `form`, and how to draw."""
+    """A job: a text, from exactly one of `prompt` and `form`, or tunes of a `style`; and how to draw."""
 
-    kind: Literal["text"] = Field(default="text", description="What is made.")
+    kind: Literal["text", "music"] = Field(default="text", description="What is made.")
     model: Name | None = Field(default=None, description="A name of GET /v1/models; default: the server's first.")
     prompt: Prompt | None = Field(default=None, description="Continued as it is.")
     form: Form | None = Field(default=None, description="A template builds the prompt from title, theme, style.")
-    title: Line | None = Field(default=None, description="One line; only with form.")
-    theme: Line | None = Field(default=None, description="One line; only with form.")
-    style: Line | None = Field(default=None, description="An adjective or two; needs a theme.")
+    title: Line | None = Field(default=None, description="One line; with form, or of a tune.")
+    theme: Line | None = Field(default=None, description="One line; with form, or a tune's in place of a title.")
+    style: Line | None = Field(
+        default=None, description="With form an adjective or two, needs a theme; of a tune: jig, reel, waltz …"
+    )
+    meter: Annotated[str, Field(max_length=8)] | None = Field(
+        default=None, description="Music: as 6/8; default: the usual one of the style."
+    )
+    key: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="Music: as G major, Em or A dorian; default: G major."
+    )
+    tempo: int | None = Field(
+        default=None, ge=20, le=400, description="Music: pulses a minute; default: the style's."
+    )
+    bars: int | None = Field(
+        default=None, ge=4, le=128, description="Music: without pickups and second endings; default: 16."
+    )
+    accidentals: bool | None = Field(
+        default=None, description="Music: allow those that suit the key; default: notes of the key alone."
+    )
+    opening: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(whole)] | None = Field(
+        default=None, description="Music: ABC that the tune begins with."
+    )
+    opening_midi: Annotated[str, Field(min_length=1, max_length=100_000)] | None = Field(
+        default=None, description="Music: the same as a Standard MIDI File in base64, of which the melody is taken."
+    )
+    instrument: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Music: by its General MIDI name; default: fiddle."
+    )
+    artifacts: Annotated[list[ArtifactKind], Field(max_length=4)] | None = Field(
+        default=None, description="Music: what is made of each tune beside ABC; default: all there is."
+    )
     truncate: Literal["start", "end"] | None = Field(
         default=None, description="Which side of a prompt that is too long may be cut; default: refuse it."
     )
@@ -50,6 +82,11 @@ class JobRequest(Parameters):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         """A message starts with the field it blames: see validation.py."""
+        for field in TEXT_ONLY if self.kind == "music" else MUSIC_ONLY:
+            if field in self.model_fields_set and getattr(self, field) is not None:
+                raise wrong(f"{field}: {'is not for music' if self.kind == 'music' else 'goes with kind music'}")
+        if self.kind == "music":
+            return self._one_opening()
         if (self.prompt is None) == (self.form is None):
             raise wrong("prompt: exactly one of prompt and form is required")
         if self.form is None:
@@ -60,6 +97,15 @@ class JobRequest(Parameters):
             raise wrong("theme: a form needs a theme or a title")
         elif self.style is not None and self.theme is None:
             raise wrong("style: needs a theme")
+        return self
+
+    def _one_opening(self) -> Self:
+        if self.style is None:
+            raise wrong("style: music needs one, as jig or waltz")
+        if self.title is not None and self.theme is not None:
+            raise wrong("theme: takes the place of a title; give one of them")
+        if self.opening is not None and self.opening_midi is not None:
+            raise wrong("opening_midi: give one opening")
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ QuireError
 │   └── IdempotencyKeyInUse    409
 ├── Gone                       410
 ├── BodyTooLarge               413
+├── RangeNotSatisfiable        416
 ├── UnsupportedMediaType       415
 ├── IdempotencyKeyReused       422
 ├── QuotaExceeded              429
@@ -25,6 +26,7 @@ QuireError
 │   ├── ModelNotReady          503
 │   ├── StorageFull            503
 │   └── ReadOnly               503
+├── TuneFailed                 why a job failed, never over HTTP
 └── ConfigurationError         raised at start, never over HTTP
     └── UndecryptableError     a key is missing from the ring, or the data was changed
 """
@@ -153,6 +155,17 @@ class BodyTooLarge(QuireError):
     code = "body_too_large"
 
 
+class RangeNotSatisfiable(QuireError):
+    """The range begins behind the end."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    code = "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The range begins behind the end: there are {size} bytes.")
+        self.size = size
+
+
 class UnsupportedMediaType(QuireError):
     """The body must be sent as application/json."""
 
@@ -235,6 +248,12 @@ class ReadOnly(Unavailable):
 
     code = "read_only"
     retry_after = 10
+
+
+class TuneFailed(QuireError):
+    """A tune was not right however often it was drawn."""
+
+    code = "tune_failed"
 
 
 class ConfigurationError(QuireError):
