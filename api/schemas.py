@@ -50,7 +50,8 @@ class JobRequest(Parameters):
         default=None, description="Music: ABC that the tune begins with."
     )
     opening_midi: Annotated[str, Field(min_length=1, max_length=100_000)] | None = Field(
-        default=None, description="Music: the same as a Standard MIDI File in base64, of which the melody is taken."
+        default=None,
+        description="Music: the same as a Standard MIDI File in base64, of which the melody is taken.",
     )
     instrument: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Music: by its General MIDI name; default: fiddle."

@@ -1,4 +1,4 @@
-"""From a checked request for music to the tune that is asked for: style, meter, key and opening brought together."""
+"""From a checked request for music to the tune that is asked for: style, meter, key and opening together."""
 
 import base64
 import binascii
@@ -40,11 +40,15 @@ def ordered(wanted: JobRequest, title: str | None, theme: str | None) -> Tune:
     """
     style = _style(wanted)
     meter = _meter(wanted, style)
-    key = keys.parse(wanted.key or DEFAULT_KEY) or _refuse("key", f"'{wanted.key}' is no key, as G major or A dorian is")
+    key = keys.parse(wanted.key or DEFAULT_KEY) or _refuse(
+        "key", f"'{wanted.key}' is no key, as G major or A dorian is"
+    )
     form = Form(meter, key, wanted.bars or DEFAULT_BARS, bool(wanted.accidentals))
     instrument = wanted.instrument or DEFAULT_INSTRUMENT
     if program_of(instrument) is None:
-        _refuse("instrument", f"'{instrument}' is no instrument of General MIDI, as fiddle, flute or harpsichord are")
+        _refuse(
+            "instrument", f"'{instrument}' is no instrument of General MIDI, as fiddle, flute or harpsichord are"
+        )
     begun = _opening(wanted, form)
     heading = title or theme or f"{style.name.capitalize()} in {key}"
     music = Music(

@@ -67,7 +67,9 @@ def sha256(row: Artifact, key: DataKey) -> str | None:
     return key.open(row.digest, place(row.job_id, row.name, "digest")).hex() if row.digest else None
 
 
-def pieces_of(row: Artifact, key: DataKey, read: Callable[[int], bytes | None], start: int, end: int) -> Iterator[bytes]:
+def pieces_of(
+    row: Artifact, key: DataKey, read: Callable[[int], bytes | None], start: int, end: int
+) -> Iterator[bytes]:
     """Yield the bytes from `start` to before `end`, part by part. `read` returns a sealed part.
 
     Raises:

@@ -7,7 +7,7 @@ is taken up again begins anew, and comes to the same tunes.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from quire.artifacts import Made
 from quire.crypto import DataKey
@@ -22,6 +22,7 @@ from worker.creative.checking import faults
 from worker.creative.midi import midi
 from worker.creative.scores import read
 from worker.creative.tunes import Vocabulary
+from worker.engine import Request
 from worker.rendering.commands import CommandFailed, run
 from worker.rendering.sound import wav
 from worker.rendering.tools import Tools
@@ -82,25 +83,21 @@ class Studio:
         prompt = tuple(self._encode(spec.input.prompt))
         good: dict[int, Piece] = {}
         scores: dict[int, float] = {}
-        wrong: dict[int, list[str]] = {draw: [] for draw in range(spec.parameters.draws)}
+        wrong: dict[int, str] = dict.fromkeys(range(spec.parameters.draws), "")
         for retry in range(self._retries + 1):
             plan = music.requests(
                 tune, spec.parameters, wrong, vocabulary=self._vocabulary, seed=job.seed, retry=retry,
                 prompt=prompt, scope=str(job.tenant_id), deadline=deadline,
             )  # fmt: skip
-            entries: dict[int, list[Entry]] = {draw: [] for draw in plan}
-            for draw, finished in sequences.run(plan, lambda d, delta: entries[d].append(text.entry(d, delta))):
-                entries[draw].append(Entry(draw, (), "", finish=finished.reason))
-                scores[draw] = finished.mean_logprob
-            pieces = {draw: fold(parts)[0] for draw, parts in entries.items()}
-            wrong = {draw: found for draw, piece in pieces.items() if (found := self._faults(tune, piece))}
+            pieces = _run(plan, sequences, scores)
+            wrong = {draw: found[0] for draw, piece in pieces.items() if (found := self._faults(tune, piece))}
             good |= {draw: piece for draw, piece in pieces.items() if draw not in wrong}
             if not wrong:
                 break
-            log.warning("tune redrawn", extra={"action": "tune_redrawn", "draws": len(wrong), "retry": retry + 1})
-        if wrong:
-            first = next(iter(wrong.values()))[0]
-            raise TuneFailed(f"A tune was drawn {self._retries + 1} times and never right; the last: {first}.")
+            log.warning("tunes wrong", extra={"action": "tunes_wrong", "draws": len(wrong), "retry": retry})
+        else:
+            last = next(iter(wrong.values()))
+            raise TuneFailed(f"A tune was drawn {self._retries + 1} times and never right; the last: {last}.")
         if spec.parameters.draws == spec.parameters.n:
             return [good[draw] for draw in sorted(good)]
         return text.best(good, scores, spec.parameters.n)
@@ -150,3 +147,12 @@ class Studio:
                 log.warning("not kept yet", extra={"action": "keep_failed", "error": str(error)})
             sequences.go_on()
             time.sleep(RETRY_SECONDS)
+
+
+def _run(plan: Mapping[int, Request], sequences: Sequences, scores: dict[int, float]) -> dict[int, Piece]:
+    """Run a plan to its end; returns what was drawn, and adds to `scores` the mean log-probabilities."""
+    entries: dict[int, list[Entry]] = {draw: [] for draw in plan}
+    for draw, finished in sequences.run(plan, lambda draw, delta: entries[draw].append(text.entry(draw, delta))):
+        entries[draw].append(Entry(draw, (), "", finish=finished.reason))
+        scores[draw] = finished.mean_logprob
+    return {draw: fold(parts)[0] for draw, parts in entries.items()}

@@ -11,7 +11,15 @@ from quire.store.job import Kind
 from quire.store.model import live_workers
 
 # All but the tokenizer, which is megabytes.
-SHOWN = (Model.name, Model.created_at, Model.context_length, Model.vocab_size, Model.numerics, Model.kind, Model.renders)
+SHOWN = (
+    Model.name,
+    Model.created_at,
+    Model.context_length,
+    Model.vocab_size,
+    Model.numerics,
+    Model.kind,
+    Model.renders,
+)
 
 
 def blueprint(services: Services) -> Blueprint:

@@ -26,9 +26,7 @@ def upgrade() -> None:
     op.execute(VALIDATE)
     op.add_column("models", sa.Column("kind", sa.Text(), server_default="text", nullable=False))
     op.add_column("models", sa.Column("renders", postgresql.ARRAY(sa.Text()), server_default="{}", nullable=False))
-    op.add_column(
-        "tenant_receipts", sa.Column("artifacts", sa.BigInteger(), server_default="0", nullable=False)
-    )
+    op.add_column("tenant_receipts", sa.Column("artifacts", sa.BigInteger(), server_default="0", nullable=False))
     op.create_table(
         "artifacts",
         sa.Column("job_id", sa.UUID(), nullable=False),

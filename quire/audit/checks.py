@@ -110,7 +110,8 @@ ARTIFACT_OF_OTHER_SIZE = Check(
     f"""
     SELECT 'artifact ' || artifacts.name || ' of job ' || artifacts.job_id AS what
     FROM artifacts LEFT JOIN (
-        SELECT job_id, name, sum(octet_length(body) - {SEAL_BYTES}) AS size, count(*) AS parts, max(part) + 1 AS numbered
+        SELECT job_id, name, sum(octet_length(body) - {SEAL_BYTES}) AS size, count(*) AS parts,
+            max(part) + 1 AS numbered
         FROM artifact_parts GROUP BY job_id, name) AS parts USING (job_id, name)
     WHERE artifacts.size <> coalesce(parts.size, 0) OR parts.parts <> parts.numbered
         OR (artifacts.digest IS NULL) <> (artifacts.unavailable IS NOT NULL)

@@ -91,8 +91,8 @@ def _copy(session: Session, news: Sequence[Submission]) -> set[str]:
                 runnable.add(new.model)
             hold = Hold.NOT_BEFORE if held else Hold.NONE
             copy.write_row((
-                new.id, new.model, new.kind.value, int(hold), new.priority, new.seed, new.body, Jsonb(new.metadata),
-                new.prompt_tokens, new.max_tokens, new.estimate, new.reserved, new.not_before, new.deadline,
-                new.retention_hours,
+                new.id, new.model, new.kind.value, int(hold), new.priority, new.seed, new.body,
+                Jsonb(new.metadata), new.prompt_tokens, new.max_tokens, new.estimate, new.reserved,
+                new.not_before, new.deadline, new.retention_hours,
             ))  # fmt: skip
     return runnable

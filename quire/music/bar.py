@@ -134,7 +134,9 @@ class Bars:
         """Read the beginning of a note, of a rest or of a triplet; there is room for one."""
         if char == "(":
             room = inside.left >= 2 * min(PAIRED) and inside.position % 6 == 0
-            return inside._replace(at=At.PARENTHESIS) if room and inside.at in BETWEEN and not inside.notes else None
+            return (
+                inside._replace(at=At.PARENTHESIS) if room and inside.at in BETWEEN and not inside.notes else None
+            )
         if char == REST:
             may = inside.at in BETWEEN and not inside.notes and not after_rest
             return inside._replace(at=At.REST) if may else None
@@ -160,7 +162,7 @@ class Bars:
         return None
 
     def _broken(self, inside: Inside, char: str) -> Inside | None:
-        """Join the note that is being read to the next: > makes it half as long again, and the next half as long."""
+        """Join the note that is being read to the next: > lengthens it by what the next loses, < the reverse."""
         if inside.at is not At.NOTE or inside.notes or inside.length not in self._lengths(inside):
             return None
         ticks = TICKS[inside.length]

@@ -2,11 +2,12 @@
 
     body     ::= section+            of as many bars as were asked for, pickups and second endings not counted
     section  ::= ["|:"] [pickup "|"] bar ("|" bar)* close
-    close    ::= ":|"  |  "|1" bar ":|2" bar "|"  |  "|" before "|:"  |  "|]" at the end of the tune
+    close    ::= ":|"  |  "|1" bar ":|2" bar "|" before "|:"  |  "|" before "|:"  |  "|]" at the end of the tune
 
-A pickup has the same length in all sections, at most half a bar, and the last bar of each section is shorter by it,
-so that what is repeated fits. Sections end after multiples of four bars, or with the tune. A section that begins
-with |: ends with :| or with two endings; one that does not may. After a barline stands at most one blank or line end.
+A pickup has the same length in all sections, at most half a bar, and the last bar of each section is shorter by
+it, so that what is repeated fits. Sections end after multiples of four bars, or with the tune. A section that
+begins with |: ends with :| or with two endings; one that does not may, unless there were endings before it. After
+a barline stands at most one blank or line end.
 
 Every state that can be reached leads to the end. `bound` says within how many characters.
 """
@@ -62,6 +63,7 @@ class State(NamedTuple):
     in_pickup: bool = False
     repeat: bool = False  # the section began with |:
     ending: int = 0  # 1 or 2 in the bar of an ending
+    signed: bool = False  # there were endings: from then on what is repeated begins with |:
     after: str = ":"  # characters that may follow a | at once: ":", "1", "]"
     plain: bool = True  # whether the bar may begin; else one of those must follow
 
@@ -112,13 +114,14 @@ class Grammar:
         per_bar = self.per_bar(state.pickup)
         if state.in_pickup:
             return bar + 1 + per_bar * state.left + CLOSING
-        next_pickup = fewest(0, state.pickup) + 1 if state.pickup > 0 and state.left > 1 else 0
+        # Behind two endings comes |: and, where there is one, the pickup.
+        opening = 0 if state.left == 1 else 1 + (fewest(0, state.pickup) + 1 if state.pickup > 0 else 0)
         # A blank may be needed before a colon, and one that stands there already is not needed again.
         blank = state.inside.at is not At.BLANK or state.inside.left > 0
         if state.ending == 1:
-            return bar + 3 + blank + per_bar * state.left + next_pickup + CLOSING
+            return bar + 3 + blank + per_bar * state.left + opening + CLOSING
         if state.ending == 2:
-            return bar + 1 + per_bar * (state.left - 1) + next_pickup + CLOSING
+            return bar + 1 + per_bar * (state.left - 1) + opening + CLOSING
         if state.left == 1:
             return bar + blank + CLOSING
         return bar + 1 + per_bar * (state.left - 1) + CLOSING
@@ -159,7 +162,7 @@ class Grammar:
                 return self._opened(state)
             if char == "]":
                 return state._replace(at=Place.END)
-            first = state._replace(at=Place.NUMBER, ending=1)
+            first = state._replace(at=Place.NUMBER, ending=1, signed=True)
             return first._replace(inside=self._bar(first))
         if char in {" ", "\n"} and (state.plain or ":" in state.after):
             return state._replace(at=Place.WHITE)
@@ -191,9 +194,10 @@ class Grammar:
             may = short and not (state.repeat and not state.ending)
             return closed._replace(at=Place.PIPE, after="]", plain=False) if may else None
         if state.ending == 2:
-            return self._section(closed._replace(at=Place.PIPE, after=":", plain=True)) if short else None
+            # What is repeated next says so: readers do not agree from where its :| would repeat.
+            return self._section(closed._replace(at=Place.PIPE, after=":", plain=False)) if short else None
         after = ":" if short and self._ends_section(closed) and not state.repeat else ""
-        if full and (closed.left == 1 or closed.phrase == PHRASE - 1):
+        if full and (closed.left == 1 or closed.phrase == PHRASE - 1) and (state.repeat or not state.signed):
             after += "1"
         return self._next_bar(closed, after=after, plain=full) if full or after else None
 
@@ -206,6 +210,8 @@ class Grammar:
             return None
         pickup = max(state.pickup, 0)
         last = state.left == 1 or state.phrase == PHRASE - 1
+        if state.signed and not (state.repeat or state.ending):
+            return None
         if not last or inside.position != self._full - pickup:
             return None
         return state._replace(at=Place.COLON, pickup=pickup, inside=inside)

@@ -27,8 +27,16 @@ NAMES = (
     "guitar fret noise", "breath noise", "seashore", "bird tweet", "telephone ring", "helicopter", "applause",
     "gunshot",
 )  # fmt: skip
-SHORT = {"piano": "acoustic grand piano", "guitar": "nylon guitar", "organ": "church organ", "tin whistle": "whistle",
-         "harp": "orchestral harp", "sax": "alto sax", "voice": "voice oohs", "bagpipes": "bagpipe"}  # fmt: skip
+SHORT = {
+    "bagpipes": "bagpipe",
+    "guitar": "nylon guitar",
+    "harp": "orchestral harp",
+    "organ": "church organ",
+    "piano": "acoustic grand piano",
+    "sax": "alto sax",
+    "tin whistle": "whistle",
+    "voice": "voice oohs",
+}
 PROGRAMS = {name: program for program, name in enumerate(NAMES)}
 
 

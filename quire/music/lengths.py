@@ -8,7 +8,20 @@ filled: it is a multiple of six ticks, or three more, which one more thirty-seco
 from functools import cache
 
 # What stands behind a note, and the ticks that it means. "3/" and "/" are short for "3/2" and "/2".
-TICKS = {"": 12, "2": 24, "3": 36, "4": 48, "6": 72, "8": 96, "/": 6, "/2": 6, "/4": 3, "3/": 18, "3/2": 18, "3/4": 9}
+TICKS = {
+    "": 12,
+    "2": 24,
+    "3": 36,
+    "4": 48,
+    "6": 72,
+    "8": 96,
+    "/": 6,
+    "/2": 6,
+    "/4": 3,
+    "3/": 18,
+    "3/2": 18,
+    "3/4": 9,
+}
 PAIRED = frozenset({6, 12, 24})  # lengths of the notes of a triplet, or of two joined by > or <
 
 
@@ -35,4 +48,6 @@ def fewest(position: int, left: int) -> int:
     """Return how many characters fill what is left of a bar, at the least, one for each note's letter."""
     if left == 0:
         return 0
-    return min(1 + len(text) + fewest(position + TICKS[text], left - TICKS[text]) for text in fitting(position, left))
+    return min(
+        1 + len(text) + fewest(position + TICKS[text], left - TICKS[text]) for text in fitting(position, left)
+    )

@@ -22,7 +22,7 @@ class Meter:
 
     @property
     def pulse(self) -> int:
-        """Ticks of what a foot taps, which tempi count: a dotted quarter in 6/8, a half in 2/2, else as written."""
+        """Ticks of what a foot taps, which tempi count: a dotted quarter in 6/8, a half in 2/2."""
         if self.unit == 8 and self.beats % 3 == 0:
             return 3 * EIGHTH
         return TICKS_OF_WHOLE // self.unit

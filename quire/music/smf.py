@@ -1,7 +1,7 @@
 """Reads the melody of a Standard MIDI File, and writes it in ABC.
 
-Files come from anybody, so this is plain Python that reads only what it needs. Of several notes at once the highest
-is taken; what is not on the grid of sixteenths is moved there.
+Files come from anybody, so this is plain Python that reads only what it needs. Of several notes at once the
+highest is taken; what is not on the grid of sixteenths is moved there.
 """
 
 from collections.abc import Iterator
@@ -66,7 +66,8 @@ def to_abc(notes: list[Note], form: Form) -> str:
     # What begins in the second half of a bar is a pickup; earlier, it is a bar that begins with a rest.
     start = notes[0].start - (0 if lead * 2 >= bar else lead)
     pickup = bar - lead if lead * 2 >= bar else 0
-    written, at = [], 0
+    written: list[str] = []
+    at = 0
     for note in notes:
         if note.start - start > at:
             written += _spread(None, at, note.start - start, bar, pickup)

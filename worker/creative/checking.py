@@ -1,9 +1,13 @@
-"""Checks a tune before it is delivered: is it what was asked for, and does another program read it the same way?"""
+"""Checks a tune before it is delivered: is it what was asked for, and does another program read it so too?"""
 
+import os
+import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from symusic import Score
 
@@ -31,6 +35,20 @@ def faults(abc: str, wanted: Wanted) -> list[str]:
                 *_of_the_other_reader(abc, tune)]  # fmt: skip
     except NotATune as error:
         return [f"unreadable: {error}"]
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Let what C prints to standard output go nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is wanted
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _of_header(tune: Tune, wanted: Wanted) -> Iterator[str]:
@@ -91,9 +109,9 @@ def _of_pitches(tune: Tune, wanted: Wanted) -> Iterator[str]:
 
 
 def _of_the_other_reader(abc: str, tune: Tune) -> Iterator[str]:
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, _silence():
         try:
-            score = Score.from_abc(abc)
+            score: Any = Score.from_abc(abc)
         except Exception as error:  # noqa: BLE001 - whatever it raises, it could not read the tune
             yield f"unreadable: to symusic ({type(error).__name__})"
             return
@@ -104,7 +122,11 @@ def _of_the_other_reader(abc: str, tune: Tune) -> Iterator[str]:
             ours.append(note.pitch)
         tied = note.tied
     if pitches != ours:
-        yield f"notes: symusic hears {len(pitches)}, we {len(ours)}" if len(pitches) != len(ours) else "notes: differ"
+        yield (
+            f"notes: symusic hears {len(pitches)}, we {len(ours)}"
+            if len(pitches) != len(ours)
+            else "notes: differ"
+        )
     meters = {f"{each.numerator}/{each.denominator}" for each in score.time_signatures}
     if meters != {tune.fields["M"]}:
         yield f"meter: symusic reads {', '.join(sorted(meters)) or 'none'}"

@@ -1,12 +1,12 @@
 """Reads a tune in ABC and says what is wrong with it.
 
-It looks at whole notes, bars and sections, in fractions, and shares nothing with the grammar that tunes are written
-by: what one of the two has misunderstood, the other finds.
+It looks at whole notes, bars and sections, in fractions, and shares nothing with the grammar that tunes are
+written by: what one of the two has misunderstood, the other finds.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 INTERVALS = {
@@ -15,7 +15,14 @@ INTERVALS = {
     "locrian": (0, 1, 3, 5, 6, 8, 10),
 }  # fmt: skip
 # What suits a mode beside its own notes, in semitones above the tonic.
-SUITING = {"major": {6, 10}, "lydian": {10}, "mixolydian": {11}, "minor": {9, 11}, "dorian": {11}, "phrygian": {11}}
+SUITING = {
+    "major": {6, 10},
+    "lydian": {10},
+    "mixolydian": {11},
+    "minor": {9, 11},
+    "dorian": {11},
+    "phrygian": {11},
+}
 NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 MIDDLE_C = 60
 
@@ -90,20 +97,23 @@ def read(abc: str) -> Tune:
         NotATune: it has no header, or something in its body is not understood.
 
     """
-    header, fields = re.match(r"(?:[A-Za-z]:[^\n]*\n|%[^\n]*\n)*", abc), {}
+    header = re.match(r"(?:[A-Za-z]:[^\n]*\n|%[^\n]*\n)*", abc)
+    fields: dict[str, str] = {}
     end = header.end() if header else 0
     for line in abc[:end].splitlines():
         if not line.startswith("%"):
             fields.setdefault(line[0], line[2:].strip())
     if not {"X", "M", "L", "K"} <= fields.keys():
         raise NotATune("the header lacks X, M, L or K")
-    return Tune(fields, _measures(abc[end:].rstrip("\n"), Fraction(fields["L"]), signature(*key_of(fields["K"]))))
+    reader = _Reader(Fraction(fields["L"]), signature(*key_of(fields["K"])))
+    return Tune(fields, reader.read(abc[end:].rstrip("\n")))
 
 
 def key_of(text: str) -> tuple[str, str]:
     """Split a K: field into tonic and mode."""
     found = re.fullmatch(r"([A-G][#b]?)\s*([a-z]*)", text)
-    modes = [mode for mode in INTERVALS if found and mode.startswith(found[2] or "major")]
+    named = {"": "major", "m": "minor"}.get(found[2], found[2]) if found else ""
+    modes = [mode for mode in INTERVALS if mode.startswith(named)]
     if not found or not modes:
         raise NotATune(f"K:{text} is no key")
     return found[1], modes[0]
@@ -124,47 +134,69 @@ def signature(tonic: str, mode: str) -> dict[str, int]:
     return altered
 
 
-def _measures(body: str, unit: Fraction, altered: Mapping[str, int]) -> list[Measure]:
-    measures = [Measure(left="")]
-    here: dict[str, int] = {}  # accidentals hold to the end of the bar, in their octave
-    triplet, factor, at = 0, Fraction(1), 0
-    while at < len(body):
-        found = ELEMENT.match(body, at)
-        if found is None:
-            raise NotATune(f"{body[at : at + 8]!r} in bar {len(measures)} is not understood")
-        at = found.end()
-        measure = measures[-1]
-        if barline := found["barline"]:
-            here = {}
-            if measure.notes:
-                measure.right = barline
-                measures.append(Measure(left=barline))
-            else:
-                measure.left = barline
-        elif found["triplet"]:
-            triplet = 3
-        elif broken := found["broken"]:
-            if not measure.notes or factor != 1:
-                raise NotATune(f"a {broken} without a note before it in bar {len(measures)}")
-            last = measure.notes.pop()
-            factor = Fraction(1, 2) if broken == ">" else Fraction(3, 2)
-            measure.notes.append(Note(last.length * (2 - factor), last.pitch, last.altered, last.tied))
-        elif letter := found["letter"]:
-            length = unit * Fraction(int(found["times"] or 1), int(found["parts"] or (2 if found["slash"] else 1)))
-            length *= factor * (Fraction(2, 3) if triplet else 1)
-            triplet, factor = max(0, triplet - 1), Fraction(1)
-            pitch = None
-            if letter != "z":
-                name = letter + found["octave"]
-                if found["accidental"]:
-                    here[name] = {"^": 1, "_": -1, "=": 0}[found["accidental"]]
-                alteration = here.get(name, altered[letter.upper()])
-                octave = letter.islower() + found["octave"].count("'") - found["octave"].count(",")
-                pitch = MIDDLE_C + NATURAL[letter.upper()] + alteration + 12 * octave
-            measure.notes.append(Note(length, pitch, bool(found["accidental"]), bool(found["tie"])))
-    if triplet or factor != 1:
-        raise NotATune("the tune ends inside a triplet or a dotted pair")
-    if measures[-1].notes:
-        raise NotATune("the tune does not end with a barline")
-    measures.pop()
-    return measures
+class _Reader:
+    """Reads a body from its beginning to its end, once."""
+
+    def __init__(self, unit: Fraction, altered: Mapping[str, int]) -> None:
+        self._unit = unit
+        self._altered = altered
+        self._measures = [Measure(left="")]
+        self._here: dict[
+            str, int
+        ] = {}  # accidentals, which hold to the end of the bar, in all octaves (ABC 2.1, 4.2)
+        self._triplet = 0  # notes of it still to come
+        self._factor = Fraction(1)  # of the next note, after > or <
+
+    def read(self, body: str) -> list[Measure]:
+        at = 0
+        while at < len(body):
+            found = ELEMENT.match(body, at)
+            if found is None:
+                raise NotATune(f"{body[at : at + 8]!r} in bar {len(self._measures)} is not understood")
+            at = found.end()
+            if barline := found["barline"]:
+                self._bar(barline)
+            elif found["triplet"]:
+                self._triplet = 3
+            elif broken := found["broken"]:
+                self._break(broken)
+            elif found["letter"]:
+                self._note(found)
+        if self._triplet or self._factor != 1:
+            raise NotATune("the tune ends inside a triplet or a dotted pair")
+        if self._measures[-1].notes:
+            raise NotATune("the tune does not end with a barline")
+        return self._measures[:-1]
+
+    def _bar(self, barline: str) -> None:
+        self._here = {}
+        if self._measures[-1].notes:
+            self._measures[-1].right = barline
+            self._measures.append(Measure(left=barline))
+        else:
+            self._measures[-1].left = barline
+
+    def _break(self, sign: str) -> None:
+        notes = self._measures[-1].notes
+        if not notes or self._factor != 1:
+            raise NotATune(f"a {sign} without a note before it in bar {len(self._measures)}")
+        last = notes.pop()
+        self._factor = Fraction(1, 2) if sign == ">" else Fraction(3, 2)
+        notes.append(replace(last, length=last.length * (2 - self._factor)))
+
+    def _note(self, found: re.Match[str]) -> None:
+        times, parts = int(found["times"] or 1), int(found["parts"] or (2 if found["slash"] else 1))
+        length = self._unit * Fraction(times, parts) * self._factor * (Fraction(2, 3) if self._triplet else 1)
+        self._triplet, self._factor = max(0, self._triplet - 1), Fraction(1)
+        pitch = None if found["letter"] == "z" else self._pitch(found)
+        note = Note(length, pitch, altered=bool(found["accidental"]), tied=bool(found["tie"]))
+        self._measures[-1].notes.append(note)
+
+    def _pitch(self, found: re.Match[str]) -> int:
+        letter = found["letter"]
+        name = letter.upper()
+        if found["accidental"]:
+            self._here[name] = {"^": 1, "_": -1, "=": 0}[found["accidental"]]
+        alteration = self._here.get(name, self._altered[name])
+        octave = letter.islower() + found["octave"].count("'") - found["octave"].count(",")
+        return MIDDLE_C + NATURAL[name] + alteration + 12 * octave

@@ -1,1 +1,1 @@
-"""What is made of a tune after it is written: sound by fluidsynth, a score by verovio, each in a process of its own."""
+"""What is made of a written tune: sound by fluidsynth, a score by verovio, each in a process of its own."""

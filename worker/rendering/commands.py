@@ -28,7 +28,7 @@ def run(command: Sequence[str], *, seconds: float, data: bytes = b"", memory: in
             capture_output=True,
             timeout=seconds,
             check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),  # noqa: PLW1509
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory)),
             start_new_session=True,
         )
     except subprocess.TimeoutExpired:
