@@ -112,7 +112,7 @@ def _answer(status: int, answer: Answer, reference: dict[type[BaseModel], Json])
         described["content"] = {"application/json": {"schema": reference[answer.model]}}
     elif answer.media:
         schema = {"type": "object" if answer.media == "application/json" else "string"}
-        described["content"] = {answer.media: {"schema": schema}}
+        described["content"] = {media: {"schema": schema} for media in (answer.media, *answer.or_media)}
     if answer.headers:
         described["headers"] = {
             name: {"schema": {"type": "string"}, "description": HEADERS[name]} for name in answer.headers

@@ -21,7 +21,6 @@ from quire.store import model as models
 from quire.store.job import Kind, Run
 from worker.claimer import Claimer
 from worker.engine import Engine, ModelRefused
-from worker.kinds import kind_of
 from worker.lease import Lease
 from worker.rendering.tools import find_tools
 from worker.runner import MakesMusic, Runner
@@ -33,9 +32,9 @@ log = logging.getLogger(__name__)
 class Service:
     """Built before Celery starts its pool, started with it, drained when it is told to stop."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
-        self._model, source = settings.served_model
-        self._kind = kind_of(source)
+    def __init__(self, settings: Settings, engine: Engine, kind: Kind = Kind.TEXT) -> None:
+        self._model, _ = settings.served_model
+        self._kind = kind  # of the jobs that the model is for
         self._tools = find_tools(settings.soundfont)
         self._settings = settings
         self._engine = engine
