@@ -26,7 +26,7 @@ class Tune:
     """What is asked for, and the text that the model is given for it."""
 
     music: Music
-    title: str
+    title: str | None
     prompt: str
     form: Form
 
@@ -50,7 +50,7 @@ def ordered(wanted: JobRequest, title: str | None, theme: str | None) -> Tune:
             "instrument", f"'{instrument}' is no instrument of General MIDI, as fiddle, flute or harpsichord are"
         )
     begun = _opening(wanted, form)
-    heading = title or theme or f"{style.name.capitalize()} in {key}"
+    heading = title or theme
     music = Music(
         style=style.name,
         meter=str(meter),
@@ -62,7 +62,7 @@ def ordered(wanted: JobRequest, title: str | None, theme: str | None) -> Tune:
         instrument=" ".join(instrument.lower().split()),
         artifacts=[kind for kind in ALL if kind == "abc" or wanted.artifacts is None or kind in wanted.artifacts],
     )
-    return Tune(music, heading, f"<{style.name}><{meter}><{key}>{heading}\n{begun or ''}", form)
+    return Tune(music, heading, f"<{style.name}><{meter}><{key}>{heading or ''}\n{begun or ''}", form)
 
 
 def tokens_of(tune: Tune, room: int) -> int:

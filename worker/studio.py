@@ -73,7 +73,7 @@ class Studio:
             raise ValueError("the job asks for no music")
         pieces = list(written) or self._drawn(job, spec, spec.music, sequences)
         for piece in pieces:
-            made = list(self._made(spec.music, spec.input.title or "", piece, sequences))
+            made = list(self._made(spec.music, spec.input.title, piece, sequences))
             self._keep(job, key, made, sequences)
         return [] if written else as_entries(pieces)
 
@@ -104,9 +104,9 @@ class Studio:
 
     @staticmethod
     def _faults(tune: Music, piece: Piece) -> list[str]:
-        return faults(document(tune, "", (tune.opening or "") + piece.text), wanted(tune))
+        return faults(document(tune, None, (tune.opening or "") + piece.text), wanted(tune))
 
-    def _made(self, tune: Music, title: str, piece: Piece, sequences: Sequences) -> Iterator[Made]:
+    def _made(self, tune: Music, title: str | None, piece: Piece, sequences: Sequences) -> Iterator[Made]:
         """Make every kind of artifact that is asked for; what cannot be made says why."""
         abc = document(tune, title, (tune.opening or "") + piece.text)
         played = midi(read(abc), meter=meter_of(tune), tempo=tune.tempo, program=program_of(tune.instrument) or 0)

@@ -49,7 +49,7 @@ class Inside(NamedTuple):
     notes: int = 0  # still to come of a triplet or pair, the one that is being read included
     each: int = 0  # ticks that each of those is written with; 0: the first one decides
     sounding: int = 0  # ticks that the second of a pair sounds; 0: a triplet
-    letter: str = ""  # of the last note, where ties are read
+    letter: str = ""  # of the last note, where it may be tied
 
     @property
     def left(self) -> int:
@@ -59,12 +59,13 @@ class Inside(NamedTuple):
 class Bars:
     """The rules inside the bars of a key.
 
-    `accidentals`: allow those that suit the key, beside its own notes. `ties`: read them.
+    `accidentals`: allow those that suit the key, beside its own notes. `loose`: read also what no tune needs to be
+    written with: blanks, ties, and pairs dotted by > and <.
     """
 
-    def __init__(self, key: Key, *, accidentals: bool, ties: bool) -> None:
+    def __init__(self, key: Key, *, accidentals: bool, loose: bool) -> None:
         self._accidentals = key.accidentals if accidentals else {}
-        self._ties = ties
+        self._loose = loose
         # The same few thousand places come in every bar of every tune.
         self.step = cache(self._step)
         self.cost = cache(self._cost)
@@ -76,14 +77,15 @@ class Bars:
         if inside.at is At.PARENTHESIS:
             return inside._replace(at=At.THREE, notes=3) if char == "3" else None
         if char in {">", "<"}:
-            return self._broken(inside, char)
+            return self._broken(inside, char) if self._loose else None
         settled = self.settled(inside)
         if settled is None:
             return None
         if char == "-":
-            return settled._replace(at=At.TIE) if self._ties and inside.at is At.NOTE else None
+            return settled._replace(at=At.TIE) if self._loose and inside.at is At.NOTE else None
         if char == " ":
-            may = settled.at in {At.SETTLED, At.TIE} and not settled.notes
+            # Of a bar that is full it is needed, where a colon must not follow a letter.
+            may = settled.at in {At.SETTLED, At.TIE} and not settled.notes and (self._loose or not settled.left)
             return settled._replace(at=At.BLANK) if may else None
         return self._begun(settled, char, after_rest=inside.at is At.REST) if settled.left else None
 
@@ -150,7 +152,7 @@ class Bars:
         if inside.at is At.TIE and char != inside.letter:
             return None
         mark = "," if char in UPPER else "'"
-        return inside._replace(at=At.NOTE, accidental="", mark=mark, letter=char if self._ties else "")
+        return inside._replace(at=At.NOTE, accidental="", mark=mark, letter=char if self._loose else "")
 
     def _lengthened(self, inside: Inside, char: str) -> Inside | None:
         """Read what belongs to the note that is being read: the mark of its octave, its length."""

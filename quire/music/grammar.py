@@ -2,12 +2,12 @@
 
     body     ::= section+            of as many bars as were asked for, pickups and second endings not counted
     section  ::= ["|:"] [pickup "|"] bar ("|" bar)* close
-    close    ::= ":|"  |  "|1" bar ":|2" bar "|" before "|:"  |  "|" before "|:"  |  "|]" at the end of the tune
+    close    ::= ":|"  |  "|[1" bar ":|[2" bar "|"  |  "|"  |  "|]" at the end of the tune
 
 A pickup has the same length in all sections, at most half a bar, and the last bar of each section is shorter by
 it, so that what is repeated fits. Sections end after multiples of four bars, or with the tune. A section that
-begins with |: ends with :| or with two endings; one that does not may, unless there were endings before it. After
-a barline stands at most one blank or line end.
+begins with |: ends with :| or with two endings; one that does not may, unless there were endings before it, for
+readers do not agree from where it would be repeated. After a barline stands at most one blank or line end.
 
 Every state that can be reached leads to the end. `bound` says within how many characters.
 """
@@ -47,6 +47,7 @@ class Place(StrEnum):
     COLON = "colon"  # the first of :|
     OPENED = "opened"  # |:
     REPEATED = "repeated"  # :|
+    BRACKET = "bracket"  # the [ of an ending
     NUMBER = "number"  # of an ending
     WHITE = "white"  # a blank or line end after one of those
     END = "end"
@@ -64,17 +65,17 @@ class State(NamedTuple):
     repeat: bool = False  # the section began with |:
     ending: int = 0  # 1 or 2 in the bar of an ending
     signed: bool = False  # there were endings: from then on what is repeated begins with |:
-    after: str = ":"  # characters that may follow a | at once: ":", "1", "]"
+    after: str = ":"  # signs that may still follow a barline: ":" of a |:, "[" of an ending, "]" of the end
     plain: bool = True  # whether the bar may begin; else one of those must follow
 
 
 class Grammar:
-    """The states of one form. `ties`: read ties too, which are never needed to write a tune."""
+    """The states of one form. `loose`: for reading what people write, see `Bars`."""
 
-    def __init__(self, form: Form, *, ties: bool = False) -> None:
+    def __init__(self, form: Form, *, loose: bool = False) -> None:
         self.form = form
         self._full = form.meter.bar
-        self._bars = Bars(form.key, accidentals=form.accidentals, ties=ties)
+        self._bars = Bars(form.key, accidentals=form.accidentals, loose=loose)
         self.start = State(left=form.bars, phrase=0, inside=Inside(0, self._full))
         self.step = lru_cache(maxsize=200_000)(self._step)
         self.bound = lru_cache(maxsize=200_000)(self._bound)
@@ -102,8 +103,10 @@ class Grammar:
             return 1
         if state.at is Place.COLON:
             return 1 + self._next_bound(state, "|")
-        if state.at is Place.REPEATED and state.ending:
-            return 1 + self._next_bound(state, "2")
+        if state.at is Place.BRACKET:
+            return 1 + self._next_bound(state, "2" if state.ending else "1")
+        if state.ending == 1 and state.after == "[":  # :| is read, and what comes is the second ending
+            return 1 + self._next_bound(state, "[")
         if state.at is Place.OPENING:
             return 1 + self.bound(self._opened(state))
         if state.at in {Place.PIPE, Place.WHITE} and not state.plain:
@@ -114,12 +117,12 @@ class Grammar:
         per_bar = self.per_bar(state.pickup)
         if state.in_pickup:
             return bar + 1 + per_bar * state.left + CLOSING
-        # Behind two endings comes |: and, where there is one, the pickup.
-        opening = 0 if state.left == 1 else 1 + (fewest(0, state.pickup) + 1 if state.pickup > 0 else 0)
+        # Behind two endings comes the pickup again, where there is one.
+        opening = fewest(0, state.pickup) + 1 if state.pickup > 0 and state.left > 1 else 0
         # A blank may be needed before a colon, and one that stands there already is not needed again.
         blank = state.inside.at is not At.BLANK or state.inside.left > 0
         if state.ending == 1:
-            return bar + 3 + blank + per_bar * state.left + opening + CLOSING
+            return bar + 4 + blank + per_bar * state.left + opening + CLOSING
         if state.ending == 2:
             return bar + 1 + per_bar * (state.left - 1) + opening + CLOSING
         if state.left == 1:
@@ -135,13 +138,14 @@ class Grammar:
     def _step(self, state: State, char: str) -> State | None:
         """Read one character; None if it must not stand there."""
         match state.at:
+            case Place.PIPE | Place.REPEATED | Place.WHITE if char == "[":
+                return state._replace(at=Place.BRACKET) if "[" in state.after else None
             case Place.PIPE:
                 return self._after_pipe(state, char)
             case Place.COLON:
                 return self._repeated(state) if char == "|" else None
-            case Place.REPEATED if state.ending == 1:
-                second = state._replace(ending=2, at=Place.NUMBER)
-                return second._replace(inside=self._bar(second)) if char == "2" else None
+            case Place.BRACKET:
+                return self._numbered(state, char)
             case Place.INSIDE if char == "|":
                 return self._closed(state)
             case Place.INSIDE if char == ":":
@@ -157,14 +161,11 @@ class Grammar:
         return self._into_bar(state, char)
 
     def _after_pipe(self, state: State, char: str) -> State | None:
-        if char in state.after:
+        if char in {":", "]"} and char in state.after:
             if char == ":":
                 return self._opened(state)
-            if char == "]":
-                return state._replace(at=Place.END)
-            first = state._replace(at=Place.NUMBER, ending=1, signed=True)
-            return first._replace(inside=self._bar(first))
-        if char in {" ", "\n"} and (state.plain or ":" in state.after):
+            return state._replace(at=Place.END)
+        if char in {" ", "\n"} and (state.plain or state.after != "]"):
             return state._replace(at=Place.WHITE)
         return self._into_bar(state, char)
 
@@ -194,12 +195,14 @@ class Grammar:
             may = short and not (state.repeat and not state.ending)
             return closed._replace(at=Place.PIPE, after="]", plain=False) if may else None
         if state.ending == 2:
-            # What is repeated next says so: readers do not agree from where its :| would repeat.
-            return self._section(closed._replace(at=Place.PIPE, after=":", plain=False)) if short else None
-        after = ":" if short and self._ends_section(closed) and not state.repeat else ""
+            return self._section(closed._replace(at=Place.PIPE, after=":", plain=True)) if short else None
+        ends = short and closed.phrase == 0 and not state.repeat
+        if ends and not full:  # the pickup of the next section makes this bar whole
+            return self._section(closed._replace(at=Place.PIPE, after=":", plain=True))
+        after = ":" if ends else ""
         if full and (closed.left == 1 or closed.phrase == PHRASE - 1) and (state.repeat or not state.signed):
-            after += "1"
-        return self._next_bar(closed, after=after, plain=full) if full or after else None
+            after += "["
+        return self._next_bar(closed, after=after, plain=True) if full else None
 
     def _colon(self, state: State) -> State | None:
         """Read the first character of :| after the last bar of a section."""
@@ -219,7 +222,7 @@ class Grammar:
     def _repeated(self, state: State) -> State:
         """Read the second character of :|."""
         if state.ending == 1:
-            return state._replace(at=Place.REPEATED)
+            return state._replace(at=Place.REPEATED, after="[", plain=False)
         closed = state._replace(left=state.left - 1, phrase=(state.phrase + 1) % PHRASE)
         if closed.left == 0:
             return closed._replace(at=Place.END)
@@ -245,11 +248,14 @@ class Grammar:
         last = state.left == 1 or state.ending > 0
         return Inside(0, self._full - max(state.pickup, 0) if last else self._full)
 
-    def _ends_section(self, closed: State) -> bool:
-        """Whether a section may end after the bar that was closed just now."""
-        return closed.phrase == 0 or closed.left == 0
+    def _numbered(self, state: State, char: str) -> State | None:
+        """Read the number of an ending."""
+        if char != ("2" if state.ending else "1"):
+            return None
+        begun = state._replace(at=Place.NUMBER, ending=int(char), signed=True, after="", plain=True)
+        return begun._replace(inside=self._bar(begun))
 
 
-def without_ties(state: State) -> State:
-    """Return a state that was read with ties as one of a grammar without, in which the tune goes on."""
+def strictly(state: State) -> State:
+    """Return a state of a loose grammar as one of a strict one, in which the tune goes on."""
     return state._replace(inside=state.inside._replace(letter=""))

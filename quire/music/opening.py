@@ -11,8 +11,9 @@ COMMENT = re.compile(r"%.*")
 ORNAMENTS = re.compile(r'"[^"\n]*"|![^!\n]*!|\{[^}\n]*\}|[~.HLMOPSTuv`](?=[\^_=A-Ga-gz(])|\\$', re.MULTILINE)
 SLURS = re.compile(r"\((?!3)|\)")
 SPELLINGS = (
-    (re.compile(r"\|\s*\[1"), "|1"), (re.compile(r":\|\s*\[2"), ":|2"), (re.compile(r"::|:\|\|:"), ":|\n|:"),
-    (re.compile(r"\|\||\[\|"), "|"), (re.compile(r"//"), "/4"), (re.compile(r"[ \t]+"), " "),
+    (re.compile(r"\|\s*\[?1(?=\D)"), "|[1"), (re.compile(r":\|\s*\[?2(?=\D)"), ":|[2"),
+    (re.compile(r"::|:\|\|:"), ":|\n|:"),
+    (re.compile(r"\|\||\[\|(?!\])"), "|"), (re.compile(r"//"), "/4"), (re.compile(r"[ \t]+"), " "),
     (re.compile(r" ?\n\s*"), "\n"),
 )  # fmt: skip
 SHOWN = 12  # characters of an opening that a complaint repeats
@@ -41,7 +42,7 @@ def opening(abc: str, form: Form) -> str:
     body = tidy(abc)
     if not body:
         raise BadOpening("Holds no notes")
-    grammar = Grammar(form, ties=True)
+    grammar = Grammar(form, loose=True)
     state = grammar.start
     for index, char in enumerate(body):
         after = grammar.step(state, char)

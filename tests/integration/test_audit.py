@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from quire import audit as package
+from quire.artifacts import PART, Made
 from quire.audit import checks
 from quire.audit.__main__ import main
 from quire.audit.auditing import Sums, audit
@@ -34,6 +35,7 @@ def furnish(place: Place) -> None:
     """Jobs in every state, of two tenants."""
     other = steps.tenant(place)
     for claimed in [steps.running(place) for _ in range(3)]:
+        steps.keep(place, claimed, Made(0, "wav", bytes(PART + 1)), Made(0, "svg", unavailable="no verovio"))
         steps.succeed(place, claimed, "The end.")
     failed = steps.running(place, owner=other)
     steps.commit(place, steps.report(failed, "Half", Outcome(State.FAILED, 9, 4, error={"code": "x"})))

@@ -9,9 +9,10 @@ MODES = {"major": "", "minor": "min", "dorian": "dor", "mixolydian": "mix", "phr
          "locrian": "loc"}  # fmt: skip
 
 
-def document(music: Music, title: str, body: str) -> str:
-    """Return a file of ABC 2.1 with one tune."""
+def document(music: Music, title: str | None, body: str) -> str:
+    """Return a file of ABC 2.1 with one tune; without a title it is called by what it is."""
     tonic, mode = music.key.split()
+    title = title or f"{music.style.capitalize()} in {music.key}"
     fields = (
         "X:1",
         f"T:{title.replace('%', chr(92) + '%')}",  # what follows a % would be a comment

@@ -3,7 +3,7 @@
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,7 +11,7 @@ from typing import Any
 
 from symusic import Score
 
-from worker.creative.scores import INTERVALS, SUITING, NotATune, Tune, key_of, read, tonic_pitch
+from worker.creative.scores import INTERVALS, SUITING, Measure, NotATune, Tune, key_of, read, tonic_pitch
 
 # Its reader of ABC keeps what it reads in globals of C.
 _ONE_AT_A_TIME = threading.Lock()
@@ -66,7 +66,7 @@ def _of_bars(tune: Tune, wanted: Wanted) -> Iterator[str]:
         own = section[0].length if section[0].length < full else Fraction(0)
         if own != pickup:
             yield f"bars: a section begins with a pickup of {own}, the tune with one of {pickup}"
-        bars = section[1:] if own else section
+        bars = _whole(section[1:] if own else section, full, own)
         for index, bar in enumerate(bars):
             number += 1
             closes = index == len(bars) - 1 or bar.left in {"|1", ":|2"}
@@ -76,6 +76,23 @@ def _of_bars(tune: Tune, wanted: Wanted) -> Iterator[str]:
         count += len(bars) - sum(bar.left == ":|2" for bar in bars)
     if count != wanted.bars:
         yield f"bars: {count}, not {wanted.bars}"
+
+
+def _whole(measures: Sequence[Measure], full: Fraction, pickup: Fraction) -> list[Measure]:
+    """Join what an inner section's last bar and the pickup after it make together: one bar."""
+    bars: list[Measure] = []
+    for measure in measures:
+        before = bars[-1] if bars else None
+        if (
+            pickup
+            and before
+            and measure.left == "|"
+            and (before.length, measure.length) == (full - pickup, pickup)
+        ):
+            bars[-1] = Measure(before.left, [*before.notes, *measure.notes], measure.right)
+        else:
+            bars.append(measure)
+    return bars
 
 
 def _of_repeats(tune: Tune) -> Iterator[str]:

@@ -27,7 +27,7 @@ NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 MIDDLE_C = 60
 
 ELEMENT = re.compile(
-    r"(?P<barline>:\|2|:\||\|1|\|:|\|\]|\|)"
+    r"(?P<barline>:\|\s*\[?2(?!\d)|:\||\|\s*\[?1(?!\d)|\|:|\|\]|\|)"
     r"|(?P<triplet>\(3)"
     r"|(?P<broken>[<>])"
     r"|(?P<accidental>[\^_=]?)(?P<letter>[A-Ga-gz])(?P<octave>[,']?)(?P<times>\d*)(?P<slash>/?)(?P<parts>\d*)"
@@ -155,7 +155,7 @@ class _Reader:
                 raise NotATune(f"{body[at : at + 8]!r} in bar {len(self._measures)} is not understood")
             at = found.end()
             if barline := found["barline"]:
-                self._bar(barline)
+                self._bar(re.sub(r"[\[\s]", "", barline))  # an ending is |1 or :|2 here, however it is written
             elif found["triplet"]:
                 self._triplet = 3
             elif broken := found["broken"]:

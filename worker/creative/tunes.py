@@ -7,13 +7,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from quire.music.grammar import UNKNOWN, Form, Grammar, Place, State, without_ties
+from quire.music.grammar import UNKNOWN, Form, Grammar, Place, State, strictly
 
 NEVER = np.int32(2**30)
 SHORTEST_BAR = 3  # characters: a note, a length, a barline
 FORMS_KEPT = 64
 ROWS_KEPT = 4096
-CHARACTERS = "CDEFGABcdefgab,'^_=z123468/(<>|:] \n"
+CHARACTERS = "CDEFGABcdefgab,'^_=z123468/(|:[] \n"
 
 
 @dataclass
@@ -116,10 +116,10 @@ class TuneConstraint:
     def __init__(self, vocabulary: Vocabulary, form: Form, *, opening: str, most: int) -> None:
         self._vocabulary = vocabulary
         self._tables = vocabulary.tables(form)
-        opened = Grammar(form, ties=True).read(opening)
+        opened = Grammar(form, loose=True).read(opening)
         if opened is None:
             raise ValueError("the opening is none of such a tune")
-        self._state = without_ties(opened)
+        self._state = strictly(opened)
         self._left = most
 
     def allowed(self) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from quire.music.grammar import Form, Grammar, Place
 from quire.music.keys import MODES, Key
 from quire.music.meters import METERS
 
-ALPHABET = "CDEFGABcdefgabz,'^_=12346 8/(<>|:]-\n"
+ALPHABET = "CDEFGABcdefgabz,'^_=12346 8/(<>|:[]-\n"
 TONICS = ("C", "D", "E", "F", "G", "A", "B", "Bb", "F#")
 
 

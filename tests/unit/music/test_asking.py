@@ -63,7 +63,7 @@ def test_an_opening_loses_what_is_no_melody() -> None:
 
 
 def test_signs_get_one_spelling() -> None:
-    assert tidy("A6|[1 B6 :|[2  c6 ||") == "A6|1 B6 :|2 c6 |"
+    assert tidy("A6|[1 B6 :|[2  c6 ||") == "A6|[1 B6 :|[2 c6 |"
 
 
 @pytest.mark.parametrize(
