@@ -84,8 +84,9 @@ class Bars:
         if char == "-":
             return settled._replace(at=At.TIE) if self._loose and inside.at is At.NOTE else None
         if char == " ":
-            # Of a bar that is full it is needed, where a colon must not follow a letter.
-            may = settled.at in {At.SETTLED, At.TIE} and not settled.notes and (self._loose or not settled.left)
+            # It is needed where one letter fills a bar: a colon behind that would make it a field.
+            may = self._loose or not (settled.left or inside.position)
+            may = may and settled.at in {At.SETTLED, At.TIE} and not settled.notes
             return settled._replace(at=At.BLANK) if may else None
         return self._begun(settled, char, after_rest=inside.at is At.REST) if settled.left else None
 

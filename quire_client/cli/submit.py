@@ -46,7 +46,7 @@ def _music(options: argparse._ArgumentGroup) -> None:
     options.add_argument("--opening-midi", type=file, metavar="FILE", help="the same, from a MIDI file")
     options.add_argument("--instrument", metavar="NAME", help="of General MIDI, as fiddle, flute, harpsichord")
     options.add_argument(
-        "--artifact", dest="artifacts", action="append", metavar="KIND",
+        "--artifacts", action="append", metavar="KIND",
         help="midi, wav or svg beside ABC; repeatable (default: all that the worker can make)",
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from quire_client.demo.signals import Signals, Stopped
 from quire_client.demo.system import Ready, System, SystemFailedError
 from quire_client.errors import QuireError
 from quire_client.job import Job
+from quire_client.values import Model
 
 LOOK_SECONDS = 0.25
 MODEL_SECONDS = 120.0
@@ -109,8 +110,8 @@ def perform(
         key = operator.keys.create(tenant.id, name="demo")
         say(console, f"made tenant {tenant.name} and its key {key.prefix}…")
         with Quire(ready.url, key.secret, transport=transport, clock=clock) as quire:
-            _await_model(quire, clock)
-            makes_music = any(model.kind == "music" and model.workers for model in quire.models.list())
+            models = _await_models(quire, clock)
+            makes_music = any(model.kind == "music" and model.workers for model in models)
             programme = {**PROGRAMME, **(TUNES if makes_music else {})}
             headings = {quire.jobs.submit(**fields).id: name for name, fields in programme.items()}
             say(console, f"submitted {len(headings)} jobs")
@@ -132,10 +133,13 @@ def _save(quire: Quire, console: Console, jobs: Sequence[Job], folder: Path) -> 
                     say(console, f"no {artifact.name}: {artifact.unavailable}", style="dim")
 
 
-def _await_model(quire: Quire, clock: Clock) -> None:
-    """Wait for a worker: the first job of a model that none has loaded would be refused."""
+def _await_models(quire: Quire, clock: Clock) -> Sequence[Model]:
+    """Wait for a worker, and return the models: the first job of one that none has loaded would be refused."""
     deadline = Deadline(clock, MODEL_SECONDS)
-    while not any(model.workers for model in quire.models.list()):
+    while True:
+        models = quire.models.list()
+        if any(model.workers for model in models):
+            return models
         if deadline.passed:
             raise SystemFailedError(f"no worker has loaded a model in {MODEL_SECONDS:g} s")
         clock.sleep(LOOK_SECONDS)
