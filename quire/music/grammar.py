@@ -24,6 +24,7 @@ from quire.music.meters import Meter
 
 UNKNOWN = -1
 PHRASE = 4  # bars
+FEWEST_BARS = 2
 CLOSING = 3  # characters: what the last bar's end has beside its barline, and the end of the text
 
 
@@ -33,7 +34,7 @@ class Form:
 
     meter: Meter
     key: Key
-    bars: int  # at least 2
+    bars: int  # at least FEWEST_BARS
     accidentals: bool = False
 
 
@@ -77,8 +78,8 @@ class Grammar:
         self._full = form.meter.bar
         self._bars = Bars(form.key, accidentals=form.accidentals, loose=loose)
         self.start = State(left=form.bars, phrase=0, inside=Inside(0, self._full))
-        self.step = lru_cache(maxsize=200_000)(self._step)
-        self.bound = lru_cache(maxsize=200_000)(self._bound)
+        self.step = lru_cache(maxsize=20_000)(self._step)
+        self.bound = lru_cache(maxsize=20_000)(self._bound)
 
     @property
     def least(self) -> int:

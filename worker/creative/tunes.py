@@ -1,17 +1,19 @@
 """Tunes that always parse: the grammar of quire.music as a constraint over the tokens of a model's vocabulary."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quire.music.grammar import UNKNOWN, Form, Grammar, Place, State, strictly
+from quire.music.grammar import FEWEST_BARS, UNKNOWN, Form, Grammar, Place, State, strictly
+from quire.music.keys import Key
 
 NEVER = np.int32(2**30)
 SHORTEST_BAR = 3  # characters: a note, a length, a barline
-FORMS_KEPT = 64
+# At most 8 MB each, for a vocabulary of 512.
+TABLES_KEPT = 16
 ROWS_KEPT = 4096
 CHARACTERS = "CDEFGABcdefgab,'^_=z123468/(|:[] \n"
 
@@ -45,7 +47,7 @@ class Vocabulary:
             raise ValueError(f"The vocabulary cannot write tunes: it has no token for {''.join(missing)!r} alone.")
         # How many bars one token may close at most.
         self.reach = 2 + max(map(len, texts)) // SHORTEST_BAR
-        self.tables = lru_cache(maxsize=FORMS_KEPT)(lambda form: Tables(form, self))
+        self.tables = lru_cache(maxsize=TABLES_KEPT)(lambda form: Tables(form, self))
 
     def _add(self, token: int, text: str) -> None:
         node = self.root
@@ -107,6 +109,14 @@ class Tables:
         return row
 
 
+def alike(form: Form) -> Form:
+    """Return the form that stands for all in which the same tokens are allowed.
+
+    How many bars there are is in the states; the key only says which accidentals suit it.
+    """
+    return replace(form, bars=FEWEST_BARS, key=form.key if form.accidentals else Key("C", "major"))
+
+
 class TuneConstraint:
     """Holds one tune to its form: it ends in time, whatever is drawn of what is allowed.
 
@@ -115,7 +125,7 @@ class TuneConstraint:
 
     def __init__(self, vocabulary: Vocabulary, form: Form, *, opening: str, most: int) -> None:
         self._vocabulary = vocabulary
-        self._tables = vocabulary.tables(form)
+        self._tables = vocabulary.tables(alike(form))
         opened = Grammar(form, loose=True).read(opening)
         if opened is None:
             raise ValueError("the opening is none of such a tune")
