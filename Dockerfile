@@ -40,7 +40,10 @@ HEALTHCHECK --interval=5s --timeout=4s --start-period=20s CMD ["python", "-c", \
 
 FROM base AS worker
 ARG PIP_EXTRA_INDEX_URL=
-RUN pip install -c constraints.txt -e '.[server,worker]'
+RUN pip install -c constraints.txt -e '.[server,worker,music]'
+# What the sound of tunes is made with; without them the other files are made all the same.
+RUN apt-get update && apt-get install --yes --no-install-recommends fluidsynth timgm6mb-soundfont \
+    && rm -rf /var/lib/apt/lists/*
 COPY worker worker
 # The kernels are compiled for several kinds of processor; the one that runs them takes its own.
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \

@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Installing into $(VENV): minutes the first time, torch is large"
 	@rm -f $@ && touch $(VENV)/.installing
 	@$(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt \
-	  -e '.[server,worker,local,training,dev]'
+	  -e '.[server,worker,music,local,training,dev]'
 	@rm -f $(VENV)/.installing && touch $@
 
 # Without a C compiler the engine runs on torch alone: correct, but several times slower.

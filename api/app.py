@@ -14,7 +14,7 @@ from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import admin, docs, health, jobs, models, tenants, usage
+from api.routes import admin, artifacts, docs, health, jobs, models, tenants, usage
 from api.services import Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
@@ -102,6 +102,6 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, models, tenants, usage, admin, health, docs):
+    for routes in (jobs, artifacts, models, tenants, usage, admin, health, docs):
         app.register_blueprint(routes.blueprint(services))
     return app

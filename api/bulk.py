@@ -40,7 +40,7 @@ class _Asked:
     once: Once | None
     quotas: Quotas
     wanted: Sequence[JobRequest]
-    models: dict[str | None, ChosenModel]
+    models: dict[tuple[str | None, str], ChosenModel]  # by the name in the job and the kind
 
 
 class BulkSubmissions:
@@ -95,12 +95,12 @@ class BulkSubmissions:
             models = self._models(session, wanted)
         return _Asked(key, once, tenant.quotas, wanted, models)
 
-    def _models(self, session: Any, wanted: Sequence[JobRequest]) -> dict[str | None, ChosenModel]:
-        models: dict[str | None, ChosenModel] = {}
+    def _models(self, session: Any, wanted: Sequence[JobRequest]) -> dict[tuple[str | None, str], ChosenModel]:
+        models: dict[tuple[str | None, str], ChosenModel] = {}
         for index, job in enumerate(wanted):
-            if job.model not in models:
+            if (job.model, job.kind) not in models:
                 try:
-                    models[job.model] = self._catalogue.find(session, job.model)
+                    models[job.model, job.kind] = self._catalogue.find(session, job.model, job.kind)
                 except UnknownModel as error:
                     raise _in_job(index, error) from None
         return models
@@ -121,7 +121,7 @@ def _drafts(tenant_id: UUID, asked: _Asked) -> list[Submission]:
     problems: list[FieldProblem] = []
     for index, (job_id, wanted) in enumerate(zip(ids.new_run(len(asked.wanted)), asked.wanted, strict=True)):
         try:
-            drafts.append(drafted(job_id, tenant_id, asked.key, wanted, asked.models[wanted.model]))
+            drafts.append(drafted(job_id, tenant_id, asked.key, wanted, asked.models[wanted.model, wanted.kind]))
         except BadRequest as error:
             problems += _in_job(index, error).fields
             if len(problems) >= MAX_PROBLEMS:

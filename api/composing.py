@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from api.schemas import JobRequest
+from api.tunes import ordered, tokens_of
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
 from quire.forms import compose, letters_of, tokens_needed, tokens_usual
 from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
@@ -44,6 +45,8 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Cal
 
     """
     _check(wanted, limits)
+    if wanted.kind == "music":
+        return _tune(wanted, limits, spans)
     text = _Preparing()
     title, theme, style = text(wanted.title), text(wanted.theme), text(wanted.style)
     prompt = text(wanted.prompt)
@@ -55,7 +58,6 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Cal
         raise InvalidField.one("form", f"{wanted.form} cannot be written with the tokens of this model")
     max_tokens = _enough(rules, wanted, limits, len(spans(prompt or ""))) if rules else wanted.max_tokens
     fitted = _fitted(prompt or "", wanted, max_tokens, limits, spans)
-    changes = text.changes + Counter(truncated_tokens=fitted.cut)
     spec = Spec(
         input=Input(
             form=wanted.form,
@@ -65,7 +67,7 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Cal
             rules=rules,
             prompt=fitted.text,
             truncate=wanted.truncate,
-            changes=[Change.model_validate({"what": what, "count": count}) for what, count in changes.items()],
+            changes=text.told(truncated_tokens=fitted.cut),
         ),
         parameters=wanted.parameters().model_copy(
             update={"stop": stop, "banned": banned, "max_tokens": max_tokens}
@@ -74,18 +76,42 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Cal
     return Composed(spec, fitted.tokens)
 
 
+def _tune(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
+    text = _Preparing()
+    tune = ordered(wanted, text(wanted.title), text(wanted.theme))
+    tokens = len(spans(tune.prompt))
+    most = tokens_of(tune, limits.context_length - tokens)
+    spec = Spec(
+        input=Input(
+            title=tune.title,
+            theme=wanted.theme,
+            style=tune.music.style,
+            prompt=tune.prompt,
+            changes=text.told(),
+        ),
+        parameters=wanted.parameters().model_copy(update={"max_tokens": most}),
+        music=tune.music,
+    )
+    return Composed(spec, tokens)
+
+
 class _Preparing:
     """Prepares one text after the other and counts what that changed."""
 
     def __init__(self) -> None:
-        self.changes: Counter[str] = Counter()
+        self._changes: Counter[str] = Counter()
 
     def __call__(self, raw: str | None) -> str | None:
         if raw is None:
             return None
         prepared = prepare(raw)
-        self.changes.update({change.what: change.count for change in prepared.changes})
+        self._changes.update({change.what: change.count for change in prepared.changes})
         return prepared.text
+
+    def told(self, **more: int) -> list[Change]:
+        """Return all that was changed, and how often."""
+        changes = self._changes + Counter(more)
+        return [Change.model_validate({"what": what, "count": count}) for what, count in changes.items()]
 
     def each(self, field: str, strings: list[str]) -> list[str]:
         """Prepare strings that are looked for in the text: they would not be found in another form."""
@@ -97,7 +123,7 @@ class _Preparing:
 
 
 def _check(wanted: JobRequest, limits: Limits) -> None:
-    if wanted.max_tokens >= limits.context_length:
+    if wanted.kind == "text" and wanted.max_tokens >= limits.context_length:
         raise InvalidField.one(
             "max_tokens",
             f"Input should be less than the model's context of {limits.context_length} tokens, "

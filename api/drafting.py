@@ -13,9 +13,10 @@ from api.schemas import MAX_SEED, JobRequest
 from api.tokenizing import Counting, Tokenizers
 from quire import fairness
 from quire.crypto import DataKey
-from quire.errors import FieldProblem, ModelNotReady, UnknownModel
+from quire.errors import FieldProblem, InvalidField, ModelNotReady, UnknownModel
 from quire.jobs import Submission
 from quire.store import Model
+from quire.store.job import Kind
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class ChosenModel:
     name: str
     limits: Limits
     tokens: Counting
+    kind: str  # of the jobs that it does
+    renders: Collection[str]  # artifacts that its workers can make
 
 
 class Catalogue:
@@ -33,24 +36,41 @@ class Catalogue:
         self._configured = configured
         self._default_model = default_model
 
-    def find(self, session: Session, wanted: str | None) -> ChosenModel:
-        """Return the model of a name, or the default.
+    def find(self, session: Session, wanted: str | None, kind: str = "text") -> ChosenModel:
+        """Return the model of a name, or the default for a kind of jobs.
 
         Raises:
-            UnknownModel: there is none.
-            ModelNotReady: no worker has ever loaded it.
+            UnknownModel: there is none, or it does jobs of another kind.
+            ModelNotReady: no worker has ever loaded it, or one of this kind.
 
         """
-        name = wanted or self._default_model
-        columns = select(Model.context_length, Model.vocab_size, Model.tokenizer_digest).where(Model.name == name)
+        name = wanted or self._default(session, kind)
+        columns = select(
+            Model.context_length, Model.vocab_size, Model.tokenizer_digest, Model.kind, Model.renders
+        ).where(Model.name == name)
         found = session.execute(columns).first()
         if found is None and name in self._configured:
             raise ModelNotReady(f"No worker has loaded the model {name} yet.")
         if found is None:
-            message = "There is no such model; GET /v1/models lists them"
-            raise UnknownModel(f"model: {message}", fields=(FieldProblem("model", message),))
+            raise _unknown("There is no such model; GET /v1/models lists them")
+        if found.kind != kind:
+            raise _unknown(f"{name} is for jobs of kind {found.kind}, not {kind}")
         tokens = self._tokenizers.of(session, name, found.tokenizer_digest)
-        return ChosenModel(name, Limits(found.context_length, found.vocab_size), tokens)
+        return ChosenModel(name, Limits(found.context_length, found.vocab_size), tokens, found.kind, found.renders)
+
+    def _default(self, session: Session, kind: str) -> str:
+        """Return the first of the configured models for a kind."""
+        if kind == "text":
+            return self._default_model
+        served = set(session.scalars(select(Model.name).where(Model.kind == kind)))
+        for name in self._configured:
+            if name in served:
+                return name
+        raise ModelNotReady(f"No worker has loaded a model for jobs of kind {kind} yet.")
+
+
+def _unknown(message: str) -> UnknownModel:
+    return UnknownModel(f"model: {message}", fields=(FieldProblem("model", message),))
 
 
 def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, model: ChosenModel) -> Submission:
@@ -61,6 +81,11 @@ def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, mod
 
     """
     made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
+    parameters = made.spec.parameters
+    for index, artifact in enumerate(wanted.artifacts or ()):
+        if artifact not in model.renders:
+            message = f"The workers of {model.name} cannot make {artifact}: see docs/operations.md"
+            raise InvalidField.one(f"artifacts.{index}", message)
     return Submission(
         id=job_id,
         tenant_id=tenant_id,
@@ -68,11 +93,12 @@ def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, mod
         seed=secrets.randbelow(MAX_SEED + 1) if wanted.seed is None else wanted.seed,
         body=key.seal(made.spec.encode(), f"job:{job_id}"),
         prompt_tokens=made.prompt_tokens,
-        max_tokens=wanted.n * made.max_tokens,
-        estimate=fairness.estimate(made.prompt_tokens, made.max_tokens, wanted.draws),
+        max_tokens=parameters.n * parameters.max_tokens,
+        estimate=fairness.estimate(made.prompt_tokens, parameters.max_tokens, parameters.draws),
         not_before=wanted.not_before,
         deadline=wanted.deadline,
         priority=wanted.priority,
         metadata=wanted.metadata,
         retention_hours=wanted.retention_hours,
+        kind=Kind(wanted.kind),
     )

@@ -18,6 +18,7 @@ from quire.errors import (
     NotFound,
     QuireError,
     QuotaExceeded,
+    RangeNotSatisfiable,
     ReadOnly,
     StorageFull,
     Unavailable,
@@ -91,6 +92,8 @@ def problem(error: QuireError) -> Response:
         answer.headers["Retry-After"] = str(error.retry_after)
     elif isinstance(error, Conflict):
         answer.headers["X-Should-Retry"] = "false"  # or clients of OpenAI's make try this one again by themselves
+    if isinstance(error, RangeNotSatisfiable):
+        answer.headers["Content-Range"] = f"bytes */{error.size}"
     if status == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer

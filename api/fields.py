@@ -60,14 +60,14 @@ def _line(value: Any) -> str:
     return str(value)
 
 
-def _whole(value: str) -> str:
+def whole(value: str) -> str:
     if SURROGATES.search(value):
         raise wrong("Input should be valid Unicode: it holds half a surrogate pair")
     return value
 
 
 def _storable(value: str) -> str:
-    if "\x00" in _whole(value):
+    if "\x00" in whole(value):
         raise wrong("Input should not hold the character NUL")
     return value
 
@@ -87,7 +87,7 @@ def _as_list(value: Any) -> Any:
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 Prompt = Annotated[str, PlainValidator(_prompt), WithJsonSchema({"type": "string", "minLength": 1})]
 Line = Annotated[str, PlainValidator(_line), WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LINE})]
-Sequence = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_whole)]
+Sequence = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(whole)]
 OneOrMore = BeforeValidator(
     _as_list, json_schema_input_type=Sequence | Annotated[list[Sequence], Field(max_length=8)]
 )

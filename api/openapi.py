@@ -20,9 +20,14 @@ DESCRIPTION = (
 )
 KEYED_ERRORS = (401, 403, 429, 503)
 HEADERS = {
-    "ETag": "Weak; changes with everything but `timings`.",
+    "Accept-Ranges": "`bytes`.",
+    "Content-Disposition": "An attachment, with its name.",
+    "Content-Range": "Which bytes these are, and of how many.",
+    "ETag": "Weak for a job, changes with everything but `timings`; strong for a file, its SHA-256.",
     "Idempotency-Key": "1 to 255 visible ASCII characters; the same key and body make no second job.",
     "Idempotent-Replayed": "`true` where an earlier request with this key made the job.",
+    "If-Range": "The ETag of what you have a part of: of anything else the whole is sent.",
+    "Range": "`bytes=0-1023`, one range.",
     "If-None-Match": "The ETag of what you have: answers 304 while it holds, and waits for any change.",
     "Location": "Where the job is.",
     "Prefer": "`wait=N`, 1 to 60 seconds: hold the answer back until the job is over.",
@@ -107,7 +112,7 @@ def _answer(status: int, answer: Answer, reference: dict[type[BaseModel], Json])
         described["content"] = {"application/json": {"schema": reference[answer.model]}}
     elif answer.media:
         schema = {"type": "object" if answer.media == "application/json" else "string"}
-        described["content"] = {answer.media: {"schema": schema}}
+        described["content"] = {media: {"schema": schema} for media in (answer.media, *answer.or_media)}
     if answer.headers:
         described["headers"] = {
             name: {"schema": {"type": "string"}, "description": HEADERS[name]} for name in answer.headers

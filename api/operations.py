@@ -7,10 +7,13 @@ from typing import Literal
 from pydantic import BaseModel
 
 from api import responses, schemas
+from quire.artifacts import MEDIA_TYPES
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
 OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
+FILES = tuple(MEDIA_TYPES.values())
+FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 
@@ -20,6 +23,7 @@ class Answer:
 
     model: type[BaseModel] | None = None
     media: str | None = None
+    or_media: tuple[str, ...] = ()  # others that it may be
     headers: tuple[str, ...] = ()
 
 
@@ -60,6 +64,17 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/jobs/{job_id}/output", "Jobs", "Read the finished text",
         {200: Answer(media="text/plain")}, "jobs:read", query=schemas.OutputQuery, errors=(400, 404, 409),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/artifacts", "Jobs", "List the files that a job has made",
+        {200: Answer(responses.ArtifactList)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/artifacts/{name}", "Jobs", "Read a file, or a range of it",
+        {200: Answer(media=FILES[0], or_media=FILES[1:], headers=FILE_HEADERS),
+         206: Answer(media=FILES[0], or_media=FILES[1:], headers=("Content-Range", *FILE_HEADERS)),
+         304: Answer(headers=("ETag",))},
+        "jobs:read", headers=("Range", "If-Range", "If-None-Match"), errors=(404, 409, 416),
     ),
     Operation(
         "POST", "/v1/jobs/{job_id}/cancel", "Jobs", "Cancel a job; one that is over stays as it is",

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from api import responses
-from quire import ids, store
+from quire import artifacts, ids, store
+from quire.crypto import DataKey
 from quire.pieces import Piece
-from quire.spec import Input, Parameters, Spec
+from quire.spec import Parameters, Spec
 from quire.standing import Standing
 from quire.store.job import State
 from quire.store.oversight import Trouble
@@ -24,10 +25,12 @@ class Facts:
     standing: Standing
 
 
-def job(row: store.Job, facts: Facts, pieces: Sequence[Piece]) -> responses.Job:
+def job(
+    row: store.Job, facts: Facts, pieces: Sequence[Piece], files: Sequence[responses.Artifact]
+) -> responses.Job:
     texts = responses.Output(pieces=[_piece(piece) for piece in pieces]) if pieces else None
     shown = job_in_list(row, facts)
-    return responses.Job(**dict(shown), input=_input(facts.spec.input), output=texts)
+    return responses.Job(**dict(shown), input=_input(facts.spec), output=texts, artifacts=list(files))
 
 
 def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
@@ -86,6 +89,7 @@ def receipt(row: store.Receipt) -> responses.Receipt:
         keys=row.keys,
         jobs=row.jobs,
         chunks=row.chunks,
+        artifacts=row.artifacts,
         created_at=row.created_at,
         completed_at=row.completed_at,
     )
@@ -137,7 +141,19 @@ def _queue(standing: Standing) -> responses.Queue:
     return responses.Queue(position=standing.position, more=standing.more, eta=eta)
 
 
-def _input(asked: Input) -> responses.JobInput:
+def artifact(row: store.Artifact, key: DataKey) -> responses.Artifact:
+    return responses.Artifact(
+        name=row.name,
+        piece=row.piece,
+        media_type=row.media_type,
+        size=row.size,
+        sha256=artifacts.sha256(row, key),
+        unavailable=row.unavailable,
+    )
+
+
+def _input(spec: Spec) -> responses.JobInput:
+    asked = spec.input
     return responses.JobInput(
         form=asked.form,
         title=asked.title,
@@ -146,6 +162,7 @@ def _input(asked: Input) -> responses.JobInput:
         rules=asked.rules,
         prompt=asked.prompt,
         changes=asked.changes,
+        music=spec.music,
     )
 
 

@@ -1,6 +1,6 @@
 """Reading jobs: rows, sealed bodies and text logs, put together into what is shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,15 +12,15 @@ from api import presenter, queries, responses
 from api.cursors import cursor, position
 from api.presenter import Facts
 from api.schemas import JobQuery
-from quire import ids, pieces, standing, textlog
+from quire import artifacts, ids, pieces, standing, store, textlog
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
-from quire.errors import NotFound
+from quire.errors import Conflict, NotFound
 from quire.pieces import Piece
 from quire.spec import Spec
 from quire.standing import Standing
-from quire.store import Job, Tenant, chunk, job_steps, waiting
-from quire.store.job import State
+from quire.store import Job, Tenant, artifact, chunk, job_steps, waiting
+from quire.store.job import Kind, State
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,26 @@ class Delivered:
 
     state: State
     pieces: Sequence[Piece]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file of a job: what it is, and how its bytes are read."""
+
+    database: Database
+    tenant_id: UUID
+    row: store.Artifact
+    key: DataKey
+    sha256: str
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """Yield the bytes from `start` to before `end`, a part at a time, each in a transaction of its own."""
+
+        def part(number: int) -> bytes | None:
+            with self.database.tenant(self.tenant_id) as session:
+                return artifact.part(session, self.row.job_id, self.row.name, number)
+
+        return artifacts.pieces_of(self.row, self.key, part, start, end)
 
 
 class JobReader:
@@ -52,7 +72,31 @@ class JobReader:
             now=datetime.now(UTC),
             standing=_standing(session, row),
         )
-        return presenter.job(row, facts, written)
+        return presenter.job(row, facts, written, _artifacts(session, row, key))
+
+    def artifacts(self, tenant_id: UUID, job_id: UUID) -> responses.ArtifactList:
+        """Return what the job has made; nothing before it is over."""
+        with self._database.tenant(tenant_id) as session:
+            row, key = self._find(session, tenant_id, job_id)
+            return responses.ArtifactList(data=_artifacts(session, row, key))
+
+    def artifact(self, tenant_id: UUID, job_id: UUID, name: str) -> Artifact:
+        """Return a file of a job that is over, to be read.
+
+        Raises:
+            Conflict: the job is not over, or the file could not be made.
+
+        """
+        with self._database.tenant(tenant_id) as session:
+            job, key = self._find(session, tenant_id, job_id)
+            if not job.state.is_terminal:
+                raise Conflict(f"The job is {job.state} and has no artifacts yet.")
+            row = artifact.named(session, job_id, name)
+            if row is None:
+                raise NotFound
+            if row.unavailable is not None:
+                raise Conflict(f"{name} could not be made: {row.unavailable}")
+            return Artifact(self._database, tenant_id, row, key, artifacts.sha256(row, key) or "")
 
     def shown(self, session: Session, row: Job) -> responses.Job:
         """Put a job together that the caller's transaction has at hand."""
@@ -141,6 +185,12 @@ def _pieces(session: Session, row: Job, key: DataKey) -> list[Piece]:
     if row.started_at is None:  # nobody can have written
         return []
     return pieces.fold(textlog.read(chunk.of_jobs(session, [row.id])[row.id], key))
+
+
+def _artifacts(session: Session, row: Job, key: DataKey) -> list[responses.Artifact]:
+    if row.kind is not Kind.MUSIC or not row.state.is_terminal:
+        return []
+    return [presenter.artifact(each, key) for each in artifact.of_job(session, row.id)]
 
 
 def _tokens(written: Sequence[Piece]) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from quire.rules import Rules
-from quire.spec import Change, Form, Parameters
+from quire.spec import Change, Form, Music, Parameters
 from quire.standing import Blocker
 from quire.store.job import Kind, State
 from quire.store.oversight import Trouble
@@ -42,6 +42,7 @@ class JobInput(Response):
     rules: Rules | None = Field(description="What every piece is held to.")
     prompt: str
     changes: list[Change] = Field(description="What preparation did to the text.")
+    music: Music | None = Field(description="The tune that is made; null for text.")
 
 
 class JobParameters(Parameters):
@@ -134,9 +135,26 @@ class JobInList(Response):
     error: Failure | None
 
 
+class Artifact(Response):
+    """A file that was made of a piece; or, with `unavailable`, that could not be made."""
+
+    name: str
+    piece: int
+    media_type: str
+    size: int = Field(description="Bytes.")
+    sha256: str | None
+    unavailable: str | None = Field(description="Why it could not be made; null: it is there.")
+
+
 class Job(JobInList):
     input: JobInput
+    artifacts: list[Artifact] = Field(description="Files made of the pieces, once the job is over.")
     output: Output | None = Field(description="The text committed so far, or delivered; null while there is none.")
+
+
+class ArtifactList(Response):
+    object: Literal["list"] = "list"
+    data: list[Artifact]
 
 
 class Bulk(Response):
@@ -155,6 +173,8 @@ class Model(Response):
     owned_by: Literal["quire"] = "quire"
     context_length: int
     vocab_size: int
+    kind: Kind = Field(description="Of the jobs that it does.")
+    renders: list[str] = Field(description="Artifacts that its workers can make.")
     numerics: str | None
     workers: int = Field(description="Workers alive.")
     default: bool
@@ -189,6 +209,7 @@ class Receipt(Response):
     keys: int = Field(description="API keys that were valid until then.")
     jobs: int = Field(description="Jobs removed so far.")
     chunks: int = Field(description="Rows of text removed so far.")
+    artifacts: int = Field(description="Files removed so far.")
     created_at: Moment = Field(description="When the data key was destroyed.")
     completed_at: Moment | None = Field(description="When the last row was removed; null until then.")
 

@@ -3,15 +3,33 @@
 from datetime import UTC, date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import Scope
-from api.fields import Line, MetadataKey, MetadataValue, Moment, Name, OneOrMore, Prompt, Rhyme, Sequence, wrong
-from quire.forms import CHINESE, Asked, Meter, Refused, rules_of
+from api.fields import (
+    Line,
+    MetadataKey,
+    MetadataValue,
+    Moment,
+    Name,
+    OneOrMore,
+    Prompt,
+    Rhyme,
+    Sequence,
+    whole,
+    wrong,
+)
+from quire.forms import CHINESE, Asked, Refused, rules_of
 from quire.rules import Rules
-from quire.spec import Form, Parameters
+from quire.spec import ArtifactKind, Form, Parameters
 from quire.store.job import Kind, State
 
+MUSIC_ONLY = ("key", "tempo", "bars", "accidentals", "opening", "opening_midi", "instrument", "artifacts")
+# Either a tune has none, or they would cut it short or keep it from what it needs to end.
+TEXT_ONLY = (
+    *("prompt", "form", "lines", "stanza", "rhyme", "syllables"),
+    *("truncate", "max_tokens", "min_tokens", "stop", "banned"),
+)
 MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
 MAX_INT = 2**31 - 1  # Postgres's integer
 MAX_BULK = 10_000  # jobs in one body
@@ -21,16 +39,17 @@ ASKED = tuple(Asked.__dataclass_fields__)
 
 
 class JobRequest(Parameters):
-    """A job: exactly one of `prompt` and `form`, and how to draw."""
+    """A job: a text, from exactly one of `prompt` and `form`, or tunes of a `style`; and how to draw."""
 
-    kind: Literal["text"] = Field(default="text", description="What is made.")
+    kind: Literal["text", "music"] = Field(default="text", description="What is made.")
     model: Name | None = Field(default=None, description="A name of GET /v1/models; default: the server's first.")
     prompt: Prompt | None = Field(default=None, description="Continued as it is.")
     form: Form | None = Field(default=None, description="A template builds the prompt from title, theme, style.")
-    title: Line | None = Field(default=None, description="One line; only with form.")
-    theme: Line | None = Field(default=None, description="One line; only with form.")
+    title: Line | None = Field(default=None, description="One line; with form, or of a tune.")
+    theme: Line | None = Field(default=None, description="One line; with form, or a tune's in place of a title.")
     style: Line | None = Field(
-        default=None, description="An adjective or two; needs a theme. With a Chinese form, a poet."
+        default=None,
+        description="With form an adjective or two, needs a theme; with a Chinese form a poet; of a tune: jig, reel …",
     )
     lines: int | None = Field(
         default=None, ge=2, le=MAX_LINES, description="So many, exactly; with the forms poem and verse."
@@ -43,12 +62,41 @@ class JobRequest(Parameters):
         description="A letter for each line of a stanza, or of the poem, as ABAB; X rhymes with none. "
         "Needs lines. With a Chinese form: none, to switch its own off.",
     )
-    meter: Meter | None = Field(default=None, description="What the model is asked for; with verse.")
+    meter: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None,
+        description="With verse: what the model is asked for, as iambic tetrameter. Music: as 6/8; "
+        "default: the usual one of the style.",
+    )
     syllables: int | None = Field(
         default=None,
         ge=4,
         le=12,
         description="Of each line, exactly, but for one more where its last is unstressed. Needs lines.",
+    )
+    key: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="Music: as G major, Em or A dorian; default: G major."
+    )
+    tempo: int | None = Field(
+        default=None, ge=20, le=400, description="Music: pulses a minute; default: the style's."
+    )
+    bars: int | None = Field(
+        default=None, ge=4, le=128, description="Music: without pickups and second endings; default: 16."
+    )
+    accidentals: bool | None = Field(
+        default=None, description="Music: allow those that suit the key; default: notes of the key alone."
+    )
+    opening: Annotated[str, Field(min_length=1, max_length=2_000), AfterValidator(whole)] | None = Field(
+        default=None, description="Music: ABC that the tune begins with."
+    )
+    opening_midi: Annotated[str, Field(min_length=1, max_length=100_000)] | None = Field(
+        default=None,
+        description="Music: the same as a Standard MIDI File in base64, of which the melody is taken.",
+    )
+    instrument: Annotated[str, Field(max_length=64)] | None = Field(
+        default=None, description="Music: by its General MIDI name; default: fiddle."
+    )
+    artifacts: Annotated[list[ArtifactKind], Field(max_length=4)] | None = Field(
+        default=None, description="Music: what is made of each tune beside ABC; default: all there is."
     )
     truncate: Literal["start", "end"] | None = Field(
         default=None, description="Which side of a prompt that is too long may be cut; default: refuse it."
@@ -74,6 +122,12 @@ class JobRequest(Parameters):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         """A message starts with the field it blames: see validation.py."""
+        for field in TEXT_ONLY if self.kind == "music" else MUSIC_ONLY:
+            if field in self.model_fields_set and getattr(self, field) is not None:
+                raise wrong(f"{field}: {'is not for music' if self.kind == 'music' else 'goes with kind music'}")
+        return self._one_opening() if self.kind == "music" else self._one_prompt()
+
+    def _one_prompt(self) -> Self:
         if (self.prompt is None) == (self.form is None):
             raise wrong("prompt: exactly one of prompt and form is required")
         if self.form is None:
@@ -89,6 +143,15 @@ class JobRequest(Parameters):
             raise wrong("style: does not go with verse")
         elif self.style is not None and self.theme is None:
             raise wrong("style: needs a theme")
+        return self
+
+    def _one_opening(self) -> Self:
+        if self.style is None:
+            raise wrong("style: music needs one, as jig or waltz")
+        if self.title is not None and self.theme is not None:
+            raise wrong("theme: takes the place of a title; give one of them")
+        if self.opening is not None and self.opening_midi is not None:
+            raise wrong("opening_midi: give one opening")
         return self
 
     @model_validator(mode="after")

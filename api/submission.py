@@ -99,7 +99,7 @@ class Submissions:
             if once and (row := jobs.made_before(session, tenant_id, once)):
                 return self._reader.present(session, row, key)
             wanted = checked(JobRequest, body)
-            model = self._catalogue.find(session, wanted.model)
+            model = self._catalogue.find(session, wanted.model, wanted.kind)
         submission = drafted(ids.new_id(), tenant_id, key, wanted, model)
         return _Ready(submission, key, once, tenant.quotas)
 

@@ -21,6 +21,7 @@ from quire.errors import ConfigurationError, UndecryptableError
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
+SEAL_BYTES = NONCE_BYTES + 16  # what a seal adds: the nonce, and GCM's tag
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ QuireError
 │   └── IdempotencyKeyInUse    409
 ├── Gone                       410
 ├── BodyTooLarge               413
+├── RangeNotSatisfiable        416
 ├── UnsupportedMediaType       415
 ├── IdempotencyKeyReused       422
 ├── QuotaExceeded              429
@@ -26,6 +27,7 @@ QuireError
 │   ├── StorageFull            503
 │   └── ReadOnly               503
 ├── FormUnfit                  told of a failed job, never over HTTP
+├── TuneFailed                 why a job failed, never over HTTP
 └── ConfigurationError         raised at start, never over HTTP
     └── UndecryptableError     a key is missing from the ring, or the data was changed
 """
@@ -154,6 +156,17 @@ class BodyTooLarge(QuireError):
     code = "body_too_large"
 
 
+class RangeNotSatisfiable(QuireError):
+    """The range begins behind the end."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    code = "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"The range begins behind the end: there are {size} bytes.")
+        self.size = size
+
+
 class UnsupportedMediaType(QuireError):
     """The body must be sent as application/json."""
 
@@ -246,6 +259,12 @@ class FormUnfit(QuireError):
     @classmethod
     def because(cls, reason: str) -> "FormUnfit":
         return cls(f"The model cannot write this form: {reason}.")
+
+
+class TuneFailed(QuireError):
+    """A tune was not right however often it was drawn."""
+
+    code = "tune_failed"
 
 
 class ConfigurationError(QuireError):

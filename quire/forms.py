@@ -7,16 +7,14 @@ trained with it; `<en><verse><iambic tetrameter>title|theme`, `<zh><七绝>title
 
 import re
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from quire.rules import UNRHYMED, Rules, Syllables
 from quire.spec import Form
 
 VOWELS = tuple("aeiouAEIOU")
 
-Meter = Literal["iambic trimeter", "iambic tetrameter", "iambic pentameter", "trochaic tetrameter", "ballad meter"]
-
-METERS: Final[dict[Meter, tuple[int, ...]]] = {
+METERS: Final[dict[str, tuple[int, ...]]] = {
     "iambic trimeter": (6,),
     "iambic tetrameter": (8,),
     "iambic pentameter": (10,),
@@ -55,7 +53,7 @@ class Asked:
     lines: int | None = None
     stanza: int | None = None
     rhyme: str | None = None
-    meter: Meter | None = None
+    meter: str | None = None
     syllables: int | None = None
 
 
@@ -97,6 +95,8 @@ def rules_of(form: Form, asked: Asked) -> Rules | None:
         _only_for(asked, f"goes with the forms {', '.join((*ENGLISH_WITH_LINES, *CHINESE))}", but=())
     if asked.meter is not None and form != "verse":
         raise Refused("meter", "goes with the form verse")
+    if asked.meter not in {None, *METERS}:
+        raise Refused("meter", f"should be one of {', '.join(METERS)}")
     return _english(asked)
 
 

@@ -93,6 +93,8 @@ class Settings(ModelSettings, DatabaseSettings):
     idle_look_seconds: float = Field(default=1.0, gt=0)
     drain_seconds: float = Field(default=5.0, ge=0)
     max_attempts: int = Field(default=3, ge=2)
+    tune_retries: int = Field(default=3, ge=0, le=20)  # how often a tune that is not right is drawn anew
+    soundfont: Path | None = None  # for the sound of tunes; default: one of the system's packages
     metrics_port: int | None = Field(default=None, ge=0, le=65535)  # worker and scheduler; unset: no listener
 
     # The scheduler. A tenant may have a retention of its own in the place of this.

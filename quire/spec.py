@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from quire.rules import Rules
 
 Form = Literal["story", "poem", "article", "verse", "五绝", "七绝", "五律", "七律", "词", "曲"]
+ArtifactKind = Literal["abc", "midi", "wav", "svg"]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
@@ -73,13 +74,30 @@ class Input(BaseModel):
     changes: list[Change] = []
 
 
+class Music(BaseModel):
+    """The tune that is asked for, with what was left open decided."""
+
+    model_config = ConfigDict(frozen=True)
+
+    style: str
+    meter: str
+    key: str
+    tempo: int = Field(description="Pulses a minute: dotted quarters in 6/8, halves in 2/2.")
+    bars: int
+    accidentals: bool
+    opening: str | None = Field(description="In ABC, as the tune begins with it.")
+    instrument: str
+    artifacts: list[ArtifactKind]
+
+
 class Spec(BaseModel):
-    """The whole of a text job."""
+    """The whole of a job; `music` for one that makes tunes."""
 
     model_config = ConfigDict(frozen=True)
 
     input: Input
     parameters: Parameters
+    music: Music | None = None
 
     def encode(self) -> bytes:
         return self.model_dump_json().encode()

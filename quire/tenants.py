@@ -113,6 +113,7 @@ def erase(session: Session) -> int:
     if removed.jobs:
         open_one.jobs += removed.jobs
         open_one.chunks += removed.chunks
+        open_one.artifacts += removed.artifacts
         return removed.jobs
     if keys := forgetting.remove_idempotency_keys(session, tenant_id, BATCH):
         return keys

@@ -84,7 +84,14 @@ def byte_tokenizer() -> str:
     })  # fmt: skip
 
 
-def add_model(session: Session, name: str = MODEL, *, context_length: int = 512) -> None:
+def add_model(
+    session: Session,
+    name: str = MODEL,
+    *,
+    context_length: int = 512,
+    kind: str = "text",
+    renders: Iterable[str] = (),
+) -> None:
     row = {
         "name": name,
         "context_length": context_length,
@@ -92,6 +99,8 @@ def add_model(session: Session, name: str = MODEL, *, context_length: int = 512)
         "numerics": "fake",
         "tokenizer": byte_tokenizer(),
         "tokenizer_digest": "bytes",
+        "kind": kind,
+        "renders": list(renders),
     }
     session.execute(model.REGISTER, row)
 

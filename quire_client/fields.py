@@ -1,5 +1,6 @@
 """What may be asked of a job, by name."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
@@ -16,12 +17,20 @@ class JobFields(TypedDict, total=False):
     form: str | None  # story, poem, article, verse, 五绝, 七绝, 五律, 七律, 词, 曲: a template writes the prompt
     title: str | None
     theme: str | None
-    style: str | None
+    style: str | None  # with a form; with a Chinese one a poet; of music: jig, reel, waltz …
     lines: int | None  # exactly so many; of poem and verse
     stanza: int | None  # lines of each stanza
     rhyme: str | None  # a letter for each line, as ABAB; none switches that of a Chinese form off
-    meter: str | None  # as iambic tetrameter; of verse
+    meter: str | None  # of verse, as iambic tetrameter; of music, as 6/8
     syllables: int | None  # of each line
+    key: str | None  # of music, as G major
+    tempo: int | None  # of music: pulses a minute
+    bars: int | None  # of music
+    accidentals: bool | None  # of music: allow those that suit the key
+    opening: str | None  # of music: ABC that the tune begins with
+    opening_midi: bytes | str | None  # the same as a MIDI file, or as its base64
+    instrument: str | None  # of music: by its General MIDI name
+    artifacts: Sequence[str] | None  # of music: midi, wav, svg beside abc
     truncate: str | None  # start or end: which side of a prompt that is too long may be cut
     n: int | None  # pieces
     best_of: int | None  # draws, of which the best n are kept
@@ -57,6 +66,8 @@ def plain(fields: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _value(name: str, value: object) -> object:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     if not isinstance(value, datetime):
         return value
     if value.tzinfo is None:

@@ -20,6 +20,41 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Music:
+    """The tune that was asked for, with what was left open decided."""
+
+    style: str = ""
+    meter: str = ""
+    key: str = ""
+    tempo: int = 0  # pulses a minute: dotted quarters in 6/8
+    bars: int = 0
+    accidentals: bool = False
+    opening: str | None = None  # ABC
+    instrument: str = ""
+    artifacts: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        return cls(**known(cls, data) | {"artifacts": tuple(data.get("artifacts") or ())})
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that was made of a piece. `unavailable` says why it could not be, and is None if it is there."""
+
+    name: str
+    piece: int = 0
+    media_type: str = ""
+    size: int = 0  # bytes
+    sha256: str | None = None
+    unavailable: str | None = None
+
+    @classmethod
+    def parse(cls, data: Json) -> Self:
+        return cls(**known(cls, data))
+
+
+@dataclass(frozen=True)
 class Input:
     """What was asked for; `prompt` is the text that the model really continues."""
 
@@ -29,11 +64,13 @@ class Input:
     theme: str | None = None
     style: str | None = None
     changes: tuple[Change, ...] = ()
+    music: Music | None = None
 
     @classmethod
     def parse(cls, data: Json) -> Self:
+        music = data.get("music")
         changes = tuple(Change(**known(Change, item)) for item in data.get("changes") or ())
-        return cls(**known(cls, data) | {"changes": changes})
+        return cls(**known(cls, data) | {"changes": changes, "music": Music.parse(music) if music else None})
 
 
 @dataclass(frozen=True)
@@ -160,6 +197,7 @@ class Job:
     timings: Timings = field(default_factory=Timings)
     usage: Usage = field(default_factory=Usage)
     pieces: tuple[Piece, ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
     error: Failure | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)
 
@@ -182,6 +220,7 @@ class Job:
                 "queue_more": bool(queue.get("more")),
                 "eta": Eta.parse(queue["eta"]) if queue.get("eta") else None,
                 "pieces": tuple(Piece.parse(piece) for piece in output.get("pieces") or ()),
+                "artifacts": tuple(Artifact.parse(each) for each in data.get("artifacts") or ()),
                 "error": Failure(**known(Failure, failure)) if failure else None,
                 "raw": data,
             }

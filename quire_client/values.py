@@ -17,6 +17,8 @@ class Model:
     owned_by: str = ""
     context_length: int = 0  # tokens
     vocab_size: int = 0
+    kind: str = "text"  # of the jobs that it does
+    renders: tuple[str, ...] = ()  # artifacts that its workers can make
     numerics: str | None = None
     workers: int = 0  # alive
     default: bool = False
@@ -24,7 +26,7 @@ class Model:
 
     @classmethod
     def parse(cls, data: Json) -> Self:
-        return cls(**known(cls, data) | {"raw": data})
+        return cls(**known(cls, data) | {"renders": tuple(data.get("renders") or ()), "raw": data})
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Receipt:
     keys: int = 0
     jobs: int = 0  # removed so far
     chunks: int = 0
+    artifacts: int = 0
     created_at: datetime | None = None  # when the data key was destroyed
     completed_at: datetime | None = None  # when the last row was removed
     raw: Json = field(default_factory=dict, repr=False, compare=False)

@@ -17,6 +17,7 @@ from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
 from worker import tasks
 from worker.engine import Engine, EngineError
+from worker.kinds import kind_of
 from worker.metrics import EngineMetrics
 from worker.service import Service
 
@@ -69,7 +70,7 @@ def serve(app: Celery, settings: Settings) -> Service:
     """Load the engine and begin to take jobs."""
     model, source = settings.served_model
     engine = load_engine(source, settings)
-    service = Service(settings, engine)
+    service = Service(settings, engine, kind_of(source))
     tasks.register(app, service.runner)
     threading.excepthook = end_with_thread
     service.start()

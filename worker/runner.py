@@ -3,11 +3,12 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
-from quire.crypto import KeyRing
-from quire.errors import ConfigurationError, QuireError
+from quire.crypto import DataKey, KeyRing
+from quire.errors import ConfigurationError, QuireError, TuneFailed
 from quire.jobs import Claimed, Outcome
 from quire.pieces import Entry, Piece, as_entries, fold
 from quire.rules import Rules
@@ -19,7 +20,7 @@ from worker.claimer import Claimer
 from worker.creative import text
 from worker.engine import EngineCancelled, EngineDead, EngineExpired, EngineStopped, MakeConstraint, Request
 from worker.gate import Gate, GateClosed
-from worker.sequences import Sequences, Submits
+from worker.sequences import Lost, Sequences, Submits
 from worker.writer import JobLog, Writer
 
 log = logging.getLogger(__name__)
@@ -27,16 +28,20 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2  # how soon a job that lingers sees that the worker drains
 
 
-class Lost(Exception):
-    """The job is somebody else's by now."""
+class MakesMusic(Protocol):
+    """Who does music jobs: `worker.studio.Studio`, which not every worker has what it needs for."""
+
+    def make(
+        self, job: Claimed, spec: Spec, written: Sequence[Piece], key: DataKey, sequences: Sequences
+    ) -> list[Entry]: ...
 
 
 class Runner:
     """Serves slots.
 
     `encode` turns a prompt into token ids; `constrain` makes the constraint of some rules and a number of tokens;
-    `mark_alone` notes that a job has the engine to itself, and is
-    False if the job was lost; `on_dead` ends the process, for an engine that died is no longer of use.
+    `mark_alone` notes that a job has the engine to itself, and is False if the job was lost; `on_dead` ends the
+    process, for an engine that died is no longer of use; `studio` does the music jobs, if the model is for them.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Runner:
         max_attempts: int,
         mark_alone: Callable[[Claimed], bool],
         on_dead: Callable[[], None],
+        studio: MakesMusic | None = None,
     ) -> None:
         self._engine = engine
         self._encode = encode
@@ -61,6 +67,7 @@ class Runner:
         self._max_attempts = max_attempts
         self._mark_alone = mark_alone
         self._on_dead = on_dead
+        self._studio = studio
         self._gate = Gate()
         self._running: dict[Run, Sequences] = {}
         self._lock = threading.Lock()
@@ -160,6 +167,11 @@ class Runner:
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
+        if spec.music is not None:
+            if self._studio is None or job_log.key is None:
+                raise TuneFailed("The model of this job makes no music.")
+            job_log.add(*self._studio.make(job, spec, written, job_log.key, sequences))
+            return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
         rules = spec.input.rules
         plan = text.requests(
             spec.parameters,

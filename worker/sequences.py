@@ -9,6 +9,10 @@ from typing import Protocol
 from worker.engine import Delta, EngineCancelled, Finished, Request
 
 
+class Lost(Exception):
+    """The job is somebody else's by now."""
+
+
 class Submits(Protocol):
     """What is asked of an engine."""
 
@@ -17,7 +21,7 @@ class Submits(Protocol):
 
 
 class Sequences:
-    """Runs a plan once. `cancel` may come at any time from another thread."""
+    """Runs plans, one after the other. `cancel` may come at any time from another thread, and ends all."""
 
     def __init__(self, engine: Submits) -> None:
         self._engine = engine
@@ -41,12 +45,26 @@ class Sequences:
             for draw, future in self._futures.items():
                 yield draw, future.result()
         finally:
-            self.cancel()
+            self._stop()
 
     def cancel(self) -> None:
-        """Stop what is still running; it ends at the engine's next step."""
+        """Stop what is still running, at the engine's next step, and run nothing more."""
         with self._lock:
             self._cancelled = True
+        self._stop()
+
+    def go_on(self) -> None:
+        """See that nobody has cancelled.
+
+        Raises:
+            EngineCancelled: somebody has.
+
+        """
+        if self._cancelled:
+            raise EngineCancelled
+
+    def _stop(self) -> None:
+        with self._lock:
             futures = list(self._futures.values())
         for future in futures:
             if not future.done():
@@ -56,6 +74,7 @@ class Sequences:
         with self._lock:
             if self._cancelled:
                 raise EngineCancelled
+            self._futures = {}
             # Before the engine's thread begins to count what it draws.
             self.work += sum(len(request.prompt) + len(request.generated) for request in plan.values())
             for draw, request in plan.items():

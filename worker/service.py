@@ -10,19 +10,21 @@ from os import EX_SOFTWARE
 from sqlalchemy.exc import SQLAlchemyError
 
 from quire import jobs, tenants
-from quire.crypto import KeyRing
+from quire.artifacts import Made, sealed
+from quire.crypto import DataKey, KeyRing
 from quire.database import Database
 from quire.jobs import Claimed, Report
 from quire.messages import Notices
 from quire.settings import Settings
 from quire.store import blame
 from quire.store import model as models
-from quire.store.job import Run
+from quire.store.job import Kind, Run
 from worker.claimer import Claimer
 from worker.creative.constrained.making import Constraints, vocabulary_of
-from worker.engine import Engine
+from worker.engine import Engine, ModelRefused
 from worker.lease import Lease
-from worker.runner import Runner
+from worker.rendering.tools import find_tools
+from worker.runner import MakesMusic, Runner
 from worker.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -31,8 +33,10 @@ log = logging.getLogger(__name__)
 class Service:
     """Built before Celery starts its pool, started with it, drained when it is told to stop."""
 
-    def __init__(self, settings: Settings, engine: Engine) -> None:
+    def __init__(self, settings: Settings, engine: Engine, kind: Kind = Kind.TEXT) -> None:
         self._model, _ = settings.served_model
+        self._kind = kind  # of the jobs that the model is for
+        self._tools = find_tools(settings.soundfont)
         self._settings = settings
         self._engine = engine
         # One connection for each of the three that talk to Postgres, so that none waits for another.
@@ -73,6 +77,7 @@ class Service:
             max_attempts=settings.max_attempts,
             mark_alone=self._mark_alone,
             on_dead=lambda: os._exit(EX_SOFTWARE),
+            studio=self._studio() if self._kind is Kind.MUSIC else None,
         )
 
     def start(self) -> None:
@@ -122,9 +127,43 @@ class Service:
             "numerics": self._engine.numerics,
             "tokenizer": tokenizer,
             "tokenizer_digest": hashlib.sha256(tokenizer.encode()).hexdigest(),
+            "kind": self._kind.value,
+            "renders": self._tools.renders if self._kind is Kind.MUSIC else [],
         }
         with self._databases["lease"].service() as session:
             session.execute(models.REGISTER, row)
+
+    def _studio(self) -> MakesMusic:
+        """Build what does music jobs.
+
+        Raises:
+            ModelRefused: what it needs is not installed, or the model cannot write tunes.
+
+        """
+        try:
+            # Only here: a worker that writes texts does without what is imported for music.
+            from worker.creative.tunes import Vocabulary  # noqa: PLC0415
+            from worker.studio import Studio  # noqa: PLC0415
+        except ImportError as error:
+            raise ModelRefused(f"{self._model} makes music, which needs the extra `music`: {error}") from error
+        tokenizer = self._engine.tokenizer
+        try:
+            vocabulary = Vocabulary(tokenizer.texts, size=self._engine.vocab_size, end_ids=tokenizer.end_ids)
+        except ValueError as error:
+            raise ModelRefused(f"{self._model} cannot make music: {error}") from error
+        return Studio(
+            encode=tokenizer.encode,
+            vocabulary=vocabulary,
+            tools=self._tools,
+            save=self._keep,
+            retries=self._settings.tune_retries,
+            places=os.cpu_count() or 1,
+        )
+
+    def _keep(self, job: Claimed, key: DataKey, made: Sequence[Made]) -> bool:
+        with self._databases["writer"].service() as session:
+            files = [sealed(each, job_id=job.id, tenant_id=job.tenant_id, key=key) for each in made]
+            return jobs.keep_artifacts(session, job.run, files)
 
     def _claim(self, k: int) -> list[Claimed]:
         # A claim whose answer was lost may have happened: what it took is put back before the next.

@@ -7,10 +7,19 @@ from sqlalchemy.orm import load_only
 from api import replies, responses
 from api.services import Services
 from quire.store import Model
+from quire.store.job import Kind
 from quire.store.model import live_workers
 
 # All but the tokenizer, which is megabytes.
-SHOWN = (Model.name, Model.created_at, Model.context_length, Model.vocab_size, Model.numerics)
+SHOWN = (
+    Model.name,
+    Model.created_at,
+    Model.context_length,
+    Model.vocab_size,
+    Model.numerics,
+    Model.kind,
+    Model.renders,
+)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -30,6 +39,8 @@ def blueprint(services: Services) -> Blueprint:
                         created=int(model.created_at.timestamp()),
                         context_length=model.context_length,
                         vocab_size=model.vocab_size,
+                        kind=Kind(model.kind),
+                        renders=model.renders,
                         numerics=model.numerics,
                         workers=workers.get(model.name, 0),
                         default=model.name == services.default_model,

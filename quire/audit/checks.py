@@ -6,6 +6,8 @@ every transaction leaves all of them true, so that a finding under load is a fin
 
 from dataclasses import dataclass
 
+from quire.crypto import SEAL_BYTES
+
 
 @dataclass(frozen=True)
 class Check:
@@ -102,6 +104,30 @@ TEXT_WITHOUT_JOB = Check(
     WHERE jobs.id IS NULL OR jobs.tenant_id <> chunks.tenant_id
     """,
 )
+ARTIFACT_OF_OTHER_SIZE = Check(
+    "artifact_of_other_size",
+    "every artifact has all its parts, or says why it could not be made",
+    f"""
+    SELECT 'artifact ' || artifacts.name || ' of job ' || artifacts.job_id AS what
+    FROM artifacts LEFT JOIN (
+        SELECT job_id, name, sum(octet_length(body) - {SEAL_BYTES}) AS size, count(*) AS parts,
+            max(part) + 1 AS numbered
+        FROM artifact_parts GROUP BY job_id, name) AS parts USING (job_id, name)
+    WHERE artifacts.size <> coalesce(parts.size, 0) OR parts.parts <> parts.numbered
+        OR (artifacts.digest IS NULL) <> (artifacts.unavailable IS NOT NULL)
+    """,  # noqa: S608 - a constant
+)
+ARTIFACT_OF_OTHER_TENANT = Check(
+    "artifact_of_other_tenant",
+    "every artifact belongs to a job of its tenant",
+    """
+    SELECT 'artifact ' || artifacts.name || ' of job ' || artifacts.job_id AS what
+    FROM artifacts JOIN jobs ON jobs.id = artifacts.job_id
+    WHERE jobs.tenant_id <> artifacts.tenant_id
+        OR EXISTS (SELECT FROM artifact_parts AS part WHERE part.job_id = jobs.id
+            AND part.tenant_id <> jobs.tenant_id)
+    """,
+)
 END_WITHOUT_TIME = Check(
     "end_without_time",
     "a job has a time of its end if and only if it is over",
@@ -153,6 +179,8 @@ CHECKS = (
     ACCOUNT_DIFFERS,
     TEXT_OF_OTHER_LENGTH,
     TEXT_WITHOUT_JOB,
+    ARTIFACT_OF_OTHER_SIZE,
+    ARTIFACT_OF_OTHER_TENANT,
     END_WITHOUT_TIME,
     RUNNING_MISCOUNTED,
     OUTSTANDING_MISCOUNTED,

@@ -32,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     others.redis,
     others.keys,
     others.workers,
+    others.music,
     others.scheduler,
 )
 PATIENCE = 5.0  # seconds that Redis has to answer

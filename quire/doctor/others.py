@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 from sqlalchemy import select, text
 
+from quire.artifacts import MEDIA_TYPES
 from quire.crypto import KeyRing
 from quire.doctor.finding import Finding, Level, Patient
 from quire.errors import UndecryptableError
 from quire.ids import TENANT, show
-from quire.store import Tenant
+from quire.store import Model, Tenant
+from quire.store.job import Kind
 from quire.store.model import live_workers
 from quire.store.oversight import NOWHERE
 
 OLDEST_REDIS = 7
+ARTIFACTS = tuple(MEDIA_TYPES)
 PAGE = 1_000
 SILENCE = 30.0  # seconds without a sign of a scheduler
 
@@ -77,6 +80,19 @@ def workers(patient: Patient) -> Iterator[Finding]:
             yield Finding(Level.OK, "workers", f"{live[model]} for {model}")
         else:
             yield Finding(Level.WARN, "workers", f"none for {model}", "its jobs wait; start one")
+
+
+def music(patient: Patient) -> Iterator[Finding]:
+    """Look at what the workers of models for music say that they can make of a tune."""
+    with patient.database.service() as session:
+        models = session.execute(select(Model.name, Model.renders).where(Model.kind == Kind.MUSIC.value)).all()
+    for name, renders in models:
+        lacking = [kind for kind in ARTIFACTS if kind not in renders]
+        if lacking:
+            todo = "install what is lacking, see Music in docs/operations.md, and restart its workers"
+            yield Finding(Level.WARN, "music", f"{name} makes no {' and no '.join(lacking)} of a tune", todo)
+        else:
+            yield Finding(Level.OK, "music", f"{name} makes {', '.join(ARTIFACTS)}")
 
 
 def scheduler(patient: Patient) -> Iterator[Finding]:

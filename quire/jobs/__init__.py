@@ -21,7 +21,7 @@ from quire.jobs.keeping import (
     requeue_orphans,
 )
 from quire.jobs.submitting import Once, Submission, cancel, delete, first_made_before, made_before, submit
-from quire.jobs.working import Claimed, Outcome, Report, claim, commit, put_back_unknown
+from quire.jobs.working import Claimed, Outcome, Report, claim, commit, keep_artifacts, put_back_unknown
 
 __all__ = [
     "Backlogs",
@@ -38,6 +38,7 @@ __all__ = [
     "delete",
     "expire_overdue",
     "first_made_before",
+    "keep_artifacts",
     "made_before",
     "put_back_suspended",
     "put_back_unknown",

@@ -18,25 +18,25 @@ from quire.quotas import Quotas
 from quire.store import idempotency
 from quire.store import lane as lanes
 from quire.store.base import now
-from quire.store.job import Hold, Kind
+from quire.store.job import Hold
 from quire.store.lane import LaneKey
 
 # COPY cannot enter a table with row-level security, so it goes through one without.
 STAGE = text("""
     CREATE TEMPORARY TABLE submitted (
-        id uuid, model text, hold smallint, priority smallint, seed bigint, body bytea, metadata jsonb,
+        id uuid, model text, kind text, hold smallint, priority smallint, seed bigint, body bytea, metadata jsonb,
         prompt_tokens integer, max_tokens integer, estimate integer, reserved integer,
         not_before timestamptz, deadline timestamptz, retention_hours integer) ON COMMIT DROP
 """)
 COPY = """
-    COPY submitted (id, model, hold, priority, seed, body, metadata, prompt_tokens, max_tokens, estimate,
+    COPY submitted (id, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens, estimate,
         reserved, not_before, deadline, retention_hours) FROM STDIN
 """
 # In the order of the ids, which is that of the submission: `seq`, the age in the lane, is drawn in it.
 QUEUE = text("""
     INSERT INTO jobs (id, tenant_id, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
         estimate, not_before, deadline, retention_hours)
-    SELECT id, :tenant, model, :kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
+    SELECT id, :tenant, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
         estimate, not_before, deadline, retention_hours
     FROM submitted ORDER BY id
 """)
@@ -67,7 +67,7 @@ def submit_many(
         lanes.open_lane(session, LaneKey(model, tenant_id))
     session.execute(STAGE)
     runnable = _copy(session, news)
-    session.execute(QUEUE, {"tenant": tenant_id, "kind": Kind.TEXT.value})
+    session.execute(QUEUE, {"tenant": tenant_id})
     lanes.wake(session, [LaneKey(model, tenant_id) for model in runnable])
     tokens: Counter[str] = Counter()
     for new in news:
@@ -91,8 +91,8 @@ def _copy(session: Session, news: Sequence[Submission]) -> set[str]:
                 runnable.add(new.model)
             hold = Hold.NOT_BEFORE if held else Hold.NONE
             copy.write_row((
-                new.id, new.model, int(hold), new.priority, new.seed, new.body, Jsonb(new.metadata),
-                new.prompt_tokens, new.max_tokens, new.estimate, new.reserved, new.not_before, new.deadline,
-                new.retention_hours,
+                new.id, new.model, new.kind.value, int(hold), new.priority, new.seed, new.body,
+                Jsonb(new.metadata), new.prompt_tokens, new.max_tokens, new.estimate, new.reserved,
+                new.not_before, new.deadline, new.retention_hours,
             ))  # fmt: skip
     return runnable

@@ -37,6 +37,7 @@ class Submission:
     priority: int = 0
     metadata: dict[str, str] = field(default_factory=dict)
     retention_hours: int | None = None
+    kind: Kind = Kind.TEXT
 
     def is_held(self, moment: datetime) -> bool:
         return self.not_before is not None and self.not_before > moment
@@ -112,7 +113,7 @@ def submit(
         id=new.id,
         tenant_id=new.tenant_id,
         model=new.model,
-        kind=Kind.TEXT,
+        kind=new.kind,
         hold=Hold.NOT_BEFORE if held else Hold.NONE,
         priority=new.priority,
         seed=new.seed,
@@ -153,7 +154,7 @@ def cancel(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
 
 
 def delete(session: Session, tenant_id: UUID, job_id: UUID) -> None:
-    """Delete a terminal job and its text; its ledger entry stays.
+    """Delete a terminal job, its text and its artifacts; its ledger entry stays.
 
     Raises:
         NotFound: the tenant has no such job.
@@ -166,4 +167,4 @@ def delete(session: Session, tenant_id: UUID, job_id: UUID) -> None:
     if not job.state.is_terminal:
         raise errors.Conflict(f"The job is {job.state}: cancel it before deleting it.")
     chunks.delete(session, job.id)
-    session.delete(job)
+    session.delete(job)  # and with it, by foreign keys, its artifacts

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from quire.crypto import WrappedKey
 from quire.jobs.steps import Step, take
-from quire.store import Chunk, job_steps
+from quire.store import Chunk, artifact, job_steps
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
+from quire.store.artifact import Sealed
 from quire.store.job import Run, State
 from quire.store.job_steps import Move
 from quire.store.lane import Change, LaneKey
@@ -118,6 +119,14 @@ def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
         if (ended := report.outcome)
     ])  # fmt: skip
     return set(runs) - mine
+
+
+def keep_artifacts(session: Session, run: Run, artifacts: Sequence[Sealed]) -> bool:
+    """Keep files that a run has made, in the place of those of an earlier run; False if the job was lost."""
+    if not job_steps.lock_fenced(session, [run]):
+        return False
+    artifact.replace(session, run.job_id, artifacts)
+    return True
 
 
 def put_back_unknown(session: Session, worker_id: UUID, known: Collection[Run]) -> int:

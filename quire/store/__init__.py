@@ -1,5 +1,6 @@
 """The tables, one file for each aggregate, and their queries."""
 
+from quire.store.artifact import Artifact, ArtifactPart
 from quire.store.base import Base
 from quire.store.chunk import Chunk
 from quire.store.forecast import Forecast, Guess, LaneForecast
@@ -15,6 +16,8 @@ from quire.store.worker import Worker
 
 __all__ = [
     "ApiKey",
+    "Artifact",
+    "ArtifactPart",
     "Base",
     "Chunk",
     "Entry",

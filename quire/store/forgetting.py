@@ -30,6 +30,11 @@ DELETE_CHUNKS = text("""
     WITH gone AS (DELETE FROM chunks WHERE job_id = ANY (CAST(:jobs AS uuid[])) RETURNING 1)
     SELECT count(*) FROM gone
 """)
+# Their parts go with them.
+DELETE_ARTIFACTS = text("""
+    WITH gone AS (DELETE FROM artifacts WHERE job_id = ANY (CAST(:jobs AS uuid[])) RETURNING 1)
+    SELECT count(*) FROM gone
+""")
 DELETE_JOBS = text("DELETE FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))")
 DELETE_IDEMPOTENCY_KEYS = text("""
     DELETE FROM idempotency_keys WHERE tenant_id = :tenant AND key IN (
@@ -47,6 +52,7 @@ DELETE_TENANT = (
 class Removed:
     jobs: int
     chunks: int
+    artifacts: int
 
 
 def past_own_retention(session: Session, limit: int) -> Sequence[UUID]:
@@ -65,12 +71,13 @@ def of_tenant(session: Session, tenant_id: UUID, limit: int) -> Sequence[UUID]:
 
 
 def remove(session: Session, jobs: Sequence[UUID]) -> Removed:
-    """Remove locked jobs with their texts."""
+    """Remove locked jobs with their texts and artifacts."""
     if not jobs:
-        return Removed(0, 0)
+        return Removed(0, 0, 0)
     chunks = int(session.scalar(DELETE_CHUNKS, {"jobs": list(jobs)}) or 0)
+    artifacts = int(session.scalar(DELETE_ARTIFACTS, {"jobs": list(jobs)}) or 0)
     session.execute(DELETE_JOBS, {"jobs": list(jobs)})
-    return Removed(len(jobs), chunks)
+    return Removed(len(jobs), chunks, artifacts)
 
 
 def remove_idempotency_keys(session: Session, tenant_id: UUID, limit: int) -> int:

@@ -31,6 +31,7 @@ LIVE = frozenset({State.QUEUED, State.RUNNING})
 
 class Kind(StrEnum):
     TEXT = "text"
+    MUSIC = "music"
 
 
 class Hold(IntEnum):

@@ -1,9 +1,11 @@
 """Models, as the workers that loaded them describe them."""
 
-from sqlalchemy import text
+from sqlalchemy import Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from quire.store.base import Base, Created, Moment
+from quire.store.job import Kind
 
 
 class Model(Base):
@@ -15,17 +17,22 @@ class Model(Base):
     numerics: Mapped[str | None]  # null: this build promises nothing about equal bits
     tokenizer: Mapped[str]  # tokenizer.json, so that the API counts tokens exactly without torch
     tokenizer_digest: Mapped[str]
+    kind: Mapped[str] = mapped_column(server_default=Kind.TEXT.value)  # of the jobs that it does
+    # What its workers can make of a tune, by the one that registered last: kinds of artifacts.
+    renders: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     virtual_now: Mapped[float] = mapped_column(server_default="0")  # of its lanes: see fairness.py
     created_at: Mapped[Created]
     registered_at: Mapped[Moment] = mapped_column(server_default=text("clock_timestamp()"))
 
 
 REGISTER = text("""
-    INSERT INTO models (name, context_length, vocab_size, numerics, tokenizer, tokenizer_digest)
-    VALUES (:name, :context_length, :vocab_size, :numerics, :tokenizer, :tokenizer_digest)
+    INSERT INTO models (name, context_length, vocab_size, numerics, tokenizer, tokenizer_digest, kind, renders)
+    VALUES (:name, :context_length, :vocab_size, :numerics, :tokenizer, :tokenizer_digest, :kind,
+        CAST(:renders AS text[]))
     ON CONFLICT (name) DO UPDATE SET context_length = excluded.context_length,
         vocab_size = excluded.vocab_size, numerics = excluded.numerics, tokenizer = excluded.tokenizer,
-        tokenizer_digest = excluded.tokenizer_digest, registered_at = clock_timestamp()
+        tokenizer_digest = excluded.tokenizer_digest, kind = excluded.kind, renders = excluded.renders,
+        registered_at = clock_timestamp()
 """)
 
 LIVE_WORKERS = text("""

@@ -19,6 +19,7 @@ class Receipt(Base):
     keys: Mapped[int]  # API keys that were valid until then
     jobs: Mapped[Big] = mapped_column(server_default="0")  # removed so far
     chunks: Mapped[Big] = mapped_column(server_default="0")  # rows of text removed so far
+    artifacts: Mapped[Big] = mapped_column(server_default="0")  # files removed so far
     created_at: Mapped[Created]  # when the data key was destroyed
     completed_at: Mapped[datetime | None]  # when the last row was removed
 

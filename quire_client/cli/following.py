@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -56,6 +57,17 @@ def wait(quire: Quire, out: Output, job_id: str, timeout: float | None) -> Job:
     elif job.started_at:
         out.note(summary(job))
     return job.raise_for_state()
+
+
+def save(quire: Quire, out: Output, job_id: str, folder: Path) -> tuple[Path, ...]:
+    """Write the files of a job into a folder, and say which; also which could not be made, and why."""
+    saved = quire.jobs.save(job_id, folder)
+    for path in saved:
+        out.note(f"saved {path}")
+    for artifact in quire.jobs.artifacts(job_id):
+        if artifact.unavailable:
+            out.note(f"no {artifact.name}: {artifact.unavailable}")
+    return saved
 
 
 def _follow(quire: Quire, out: Output, job_id: str, timeout: float | None) -> Job:

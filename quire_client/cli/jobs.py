@@ -1,13 +1,15 @@
 """`quire jobs …`: look at jobs, wait for them, read them, end them."""
 
 import argparse
+from dataclasses import asdict
 from itertools import islice
+from pathlib import Path
 
 from quire_client.cli.exits import Exit
-from quire_client.cli.following import wait
+from quire_client.cli.following import save, wait
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Groups, command, group, moment, seconds
-from quire_client.cli.text import expected, local, one_line, pieces, reason, standing
+from quire_client.cli.text import expected, local, one_line, pieces, reason, standing, tune
 from quire_client.client import Quire
 from quire_client.job import Job
 
@@ -21,6 +23,8 @@ def add(groups: Groups) -> None:
         ("show", show, "show everything about a job"),
         ("wait", wait_, "show a job as it grows, until it ends"),
         ("output", output, "print the text of a job that has ended"),
+        ("artifacts", artifacts, "list the files that a job has made"),
+        ("save", save_, "write the files that a job has made into a folder"),
         ("cancel", cancel, "end a job now; what is written stays"),
         ("delete", delete, "remove a job that has ended, with its text"),
     ):
@@ -28,6 +32,8 @@ def add(groups: Groups) -> None:
         parser.add_argument("job_id", metavar="JOB", help="its id, job_…")
         if name == "wait":
             parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="leave after this long")
+        if name == "save":
+            parser.add_argument("folder", metavar="DIR", type=Path, help="made if it is not there")
         if name == "output":
             parser.add_argument("--piece", type=int, metavar="N", help="only this one, counted from 0")
 
@@ -78,6 +84,22 @@ def output(args: argparse.Namespace, quire: Quire, out: Output) -> int:
     return Exit.OK
 
 
+def artifacts(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    out.rows(
+        quire.jobs.artifacts(args.job_id),
+        raw=asdict,
+        columns=("file", "type", "bytes", "sha256"),
+        cells=lambda each: (each.name, each.media_type, each.size, each.sha256 or f"none: {each.unavailable}"),
+    )
+    return Exit.OK
+
+
+def save_(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    saved = save(quire, out, args.job_id, args.folder)
+    out.result({"id": args.job_id, "saved": [str(path) for path in saved]}, "\n".join(map(str, saved)))
+    return Exit.OK
+
+
 def cancel(args: argparse.Namespace, quire: Quire, out: Output) -> int:
     job = quire.jobs.cancel(args.job_id)
     out.result(job.raw, job.state)
@@ -103,11 +125,12 @@ def _facts(job: Job) -> dict[str, object]:
         "will start": expected(job),
         "error": f"{job.error.code}: {job.error.message}" if job.error else None,
         "model": job.model,
+        "tune": tune(asked.music) if asked and asked.music else None,
         "form": asked.form if asked else None,
         "title": asked.title if asked else None,
         "theme": asked.theme if asked else None,
         "style": asked.style if asked else None,
-        "prompt": one_line(asked.prompt) if asked and not asked.form else None,
+        "prompt": one_line(asked.prompt) if asked and not (asked.form or asked.music) else None,
         "pieces": job.parameters.n,
         "seed": job.parameters.seed,
         "tokens": _tokens(job),
@@ -118,6 +141,7 @@ def _facts(job: Job) -> dict[str, object]:
         "not before": local(job.not_before) if job.not_before else None,
         "deadline": local(job.deadline) if job.deadline else None,
         "started": local(job.started_at),
+        "files": ", ".join(each.name for each in job.artifacts if not each.unavailable) or None,
         "finished": local(job.finished_at),
         "changes": ", ".join(f"{each.what} ({each.count})" for each in asked.changes) if asked else None,
     }

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from quire_client.cli.exits import UsageError
@@ -89,6 +90,13 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return value
+
+
+def file(text: str) -> bytes:
+    try:
+        return Path(text).read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error.strerror}") from None
 
 
 def seconds(text: str) -> float:

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import cast
 
 from quire_client.cli.exits import Exit, UsageError
-from quire_client.cli.following import wait
+from quire_client.cli.following import save, wait
 from quire_client.cli.output import Output
-from quire_client.cli.parser import Groups, bias, command, moment, number, pair, seconds
+from quire_client.cli.parser import Groups, bias, command, file, moment, number, pair, seconds
 from quire_client.client import Quire
 from quire_client.fields import JobFields
 
@@ -16,6 +17,7 @@ def add(groups: Groups) -> None:
     parser = command(groups, "submit", run, "hand in a job and print its id")
     _asked(parser.add_argument_group("what to write"))
     _shaped(parser.add_argument_group("what form it has to hold"))
+    _music(parser.add_argument_group("which tune to make (--kind music)"))
     _drawn(parser.add_argument_group("how to draw it (defaults are the server's)"))
     _planned(parser.add_argument_group("when and how"))
 
@@ -31,9 +33,12 @@ def _asked(options: argparse._ArgumentGroup) -> None:
     )
     options.add_argument("--title")
     options.add_argument("--theme")
-    options.add_argument("--style", help="an adjective or two; needs --theme. With a Chinese form, a poet")
+    options.add_argument(
+        "--style",
+        help="an adjective or two, needs --theme; with a Chinese form a poet; of music: jig, reel, waltz …",
+    )
     options.add_argument("--model", help="one of `quire models list`")
-    options.add_argument("--kind", help="what is made: text")
+    options.add_argument("--kind", help="what is made: text (default) or music")
     options.add_argument("--truncate", help="start or end: which side of a prompt that is too long may be cut")
 
 
@@ -46,8 +51,24 @@ def _shaped(options: argparse._ArgumentGroup) -> None:
         help="a letter for each line of a stanza, or of the poem, as ABAB; X rhymes with none; "
         "none switches that of a Chinese form off",
     )
-    options.add_argument("--meter", help="as 'iambic tetrameter'; with --form verse")
+    options.add_argument(
+        "--meter", metavar="M", help="as 'iambic tetrameter', with --form verse; of music: as 6/8"
+    )
     options.add_argument("--syllables", type=int, metavar="N", help="exactly so many in each line")
+
+
+def _music(options: argparse._ArgumentGroup) -> None:
+    options.add_argument("--key", metavar="KEY", help="with its mode, as 'G major' or 'A dorian'")
+    options.add_argument("--tempo", type=int, metavar="N", help="pulses a minute: dotted quarters in 6/8")
+    options.add_argument("--bars", type=int, metavar="N", help="without pickups and second endings")
+    options.add_argument("--accidentals", action="store_true", default=None, help="allow those that suit the key")
+    options.add_argument("--opening", metavar="ABC", help="what the tune begins with")
+    options.add_argument("--opening-midi", type=file, metavar="FILE", help="the same, from a MIDI file")
+    options.add_argument("--instrument", metavar="NAME", help="of General MIDI, as fiddle, flute, harpsichord")
+    options.add_argument(
+        "--artifacts", action="append", metavar="KIND",
+        help="midi, wav or svg beside ABC; repeatable (default: all that the worker can make)",
+    )  # fmt: skip
 
 
 def _drawn(options: argparse._ArgumentGroup) -> None:
@@ -98,18 +119,26 @@ def _planned(options: argparse._ArgumentGroup) -> None:
         "--idempotency-key", metavar="KEY", help="the same key gives the same job, not a second one"
     )
     options.add_argument("--wait", action="store_true", help="show the piece as it grows, until the job ends")
+    options.add_argument(
+        "--save", type=Path, metavar="DIR", help="with --wait: write the files that the job makes into a folder"
+    )
     options.add_argument("--timeout", type=seconds, metavar="SECONDS", help="with --wait: leave after this long")
 
 
 def run(args: argparse.Namespace, quire: Quire, out: Output) -> int:
-    if args.prompt is None and args.form is None:
-        raise UsageError("nothing to write: give a PROMPT, - to read it from standard input, or --form")
-    if args.timeout is not None and not args.wait:
-        raise UsageError("--timeout goes with --wait")
+    if args.prompt is None and args.form is None and args.kind != "music":
+        raise UsageError(
+            "nothing to write: give a PROMPT, - to read it from standard input, --form, or --kind music"
+        )
+    for name in ("timeout", "save"):
+        if getattr(args, name) is not None and not args.wait:
+            raise UsageError(f"--{name} goes with --wait")
     job = quire.jobs.submit(_prompt(args.prompt), idempotency_key=args.idempotency_key, **fields(args))
     if args.wait:
         out.note(job.id)
         wait(quire, out, job.id, args.timeout)
+        if args.save is not None:
+            save(quire, out, job.id, args.save)
     else:
         out.result(job.raw, job.id)
     return Exit.OK

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 
-from quire_client.job import Job
+from quire_client.job import Job, Music
 
 # A model can write any character; on a terminal these would move the cursor, or worse.
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -43,6 +43,11 @@ def summary(job: Job) -> str:
     if running:
         parts += [f"{tokens / running:.0f} tokens/s", f"{running:.1f} s"]
     return " · ".join(parts)
+
+
+def tune(music: Music) -> str:
+    """Say in a line what tune was asked for."""
+    return f"{music.style} in {music.key}, {music.meter}, {music.bars} bars, {music.tempo} a minute"
 
 
 def standing(job: Job) -> str:

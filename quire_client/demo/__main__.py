@@ -14,12 +14,13 @@ from rich.console import Console
 from quire_client.cli.local import checkout
 from quire_client.client import Quire
 from quire_client.clock import Clock, Deadline
-from quire_client.demo.programme import PROGRAMME
+from quire_client.demo.programme import PROGRAMME, TUNES
 from quire_client.demo.show import Board, say, total
 from quire_client.demo.signals import Signals, Stopped
 from quire_client.demo.system import Ready, System, SystemFailedError
 from quire_client.errors import QuireError
 from quire_client.job import Job
+from quire_client.values import Model
 
 LOOK_SECONDS = 0.25
 MODEL_SECONDS = 120.0
@@ -55,7 +56,7 @@ def _demo(console: Console, signals: Signals, data: Path | None) -> int:
     try:
         try:
             ready = _started(console, system)
-            jobs = perform(ready, console, Clock())
+            jobs = perform(ready, console, Clock(), files=system.files)
         except QuireError:
             if tail := system.tail():
                 say(console, f"the end of {system.log}:\n{tail}", style="dim")
@@ -90,9 +91,13 @@ def _status(console: Console, text: str) -> AbstractContextManager[object]:
 
 
 def perform(
-    ready: Ready, console: Console, clock: Clock, transport: httpx.BaseTransport | None = None
+    ready: Ready,
+    console: Console,
+    clock: Clock,
+    transport: httpx.BaseTransport | None = None,
+    files: Path | None = None,
 ) -> list[Job]:
-    """Make a tenant and a key, submit the programme, and show it to its end.
+    """Make a tenant and a key, submit the programme, and show it to its end; tunes go into the folder `files`.
 
     Raises:
         QuireError: the system does not do its part, or takes too long.
@@ -105,18 +110,36 @@ def perform(
         key = operator.keys.create(tenant.id, name="demo")
         say(console, f"made tenant {tenant.name} and its key {key.prefix}…")
         with Quire(ready.url, key.secret, transport=transport, clock=clock) as quire:
-            _await_model(quire, clock)
-            headings = {quire.jobs.submit(**fields).id: name for name, fields in PROGRAMME.items()}
+            models = _await_models(quire, clock)
+            makes_music = any(model.kind == "music" and model.workers for model in models)
+            programme = {**PROGRAMME, **(TUNES if makes_music else {})}
+            headings = {quire.jobs.submit(**fields).id: name for name, fields in programme.items()}
             say(console, f"submitted {len(headings)} jobs")
             jobs = _watch(quire, Board(console, headings), set(headings), clock)
+            if files is not None:
+                _save(quire, console, jobs, files)
     say(console, total(jobs), style="bold")
     return jobs
 
 
-def _await_model(quire: Quire, clock: Clock) -> None:
-    """Wait for a worker: the first job of a model that none has loaded would be refused."""
+def _save(quire: Quire, console: Console, jobs: Sequence[Job], folder: Path) -> None:
+    """Write the tunes, their sound and their scores into a folder, and say what could not be made."""
+    for job in jobs:
+        if job.artifacts:
+            names = ", ".join(path.name for path in quire.jobs.save(job.id, folder))
+            say(console, f"saved {names} in {folder}")
+            for artifact in job.artifacts:
+                if artifact.unavailable:
+                    say(console, f"no {artifact.name}: {artifact.unavailable}", style="dim")
+
+
+def _await_models(quire: Quire, clock: Clock) -> Sequence[Model]:
+    """Wait for a worker, and return the models: the first job of one that none has loaded would be refused."""
     deadline = Deadline(clock, MODEL_SECONDS)
-    while not any(model.workers for model in quire.models.list()):
+    while True:
+        models = quire.models.list()
+        if any(model.workers for model in models):
+            return models
         if deadline.passed:
             raise SystemFailedError(f"no worker has loaded a model in {MODEL_SECONDS:g} s")
         clock.sleep(LOOK_SECONDS)

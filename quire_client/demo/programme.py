@@ -1,4 +1,4 @@
-"""What the demo asks for: verse by form and free, in different samplings."""
+"""What the demo asks for: verse by form and free, in different samplings, and a tune where a model makes some."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,5 +27,13 @@ PROGRAMME: Mapping[str, Mapping[str, Any]] = {
     "The Lamplighter": {
         "form": "poem", "title": "The Lamplighter", "theme": "light and city",
         "max_tokens": 120, "temperature": 1.0, "min_p": 0.1, "best_of": 3, "seed": 99,
+    },
+}  # fmt: skip
+
+# Beside it, where a model for music is served.
+TUNES: Mapping[str, Mapping[str, Any]] = {
+    "The Lighthouse Jig": {
+        "kind": "music", "style": "jig", "key": "G major", "title": "The Lighthouse Jig", "temperature": 0.9,
+        "top_p": 0.95, "seed": 3,
     },
 }  # fmt: skip

@@ -94,6 +94,8 @@ def _body(job: Job, text: str) -> Text:
     """Return a piece after its prompt, where the prompt is a beginning and not a template."""
     free = job.input is not None and job.input.form is None
     beginning = job.input.prompt if job.input and free else ""
+    if job.input and job.input.music:
+        beginning = job.input.music.opening or ""
     words = text if free else text.strip("\n")
     return Text.assemble((printable(beginning), "dim"), printable(words.rstrip()))
 

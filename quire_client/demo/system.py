@@ -52,6 +52,7 @@ class System:
         self._child: subprocess.Popen[bytes] | None = None
         self._lock: IO[str] | None = None
         self.log = self._beside(".log")
+        self.files = self._beside(".tunes")
 
     def start(self, tell: Callable[[str], None]) -> None:
         """Start the child; `tell` hears of anything that makes it take longer.

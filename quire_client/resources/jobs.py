@@ -1,14 +1,17 @@
 """Jobs: submit, look, wait, read, cancel, delete."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from quire_client.connection import Connection, read
+from quire_client.errors import UnexpectedAnswerError
 from quire_client.fields import JobFields, plain
-from quire_client.job import Job
+from quire_client.job import Artifact, Job
 from quire_client.retry import retry_after
 from quire_client.values import Page
 from quire_client.waiting import Look, follow
@@ -32,7 +35,7 @@ class Jobs:
     def submit(
         self, prompt: str | None = None, *, idempotency_key: str | None = None, **fields: Unpack[JobFields]
     ) -> Job:
-        """Hand in a job with a `prompt` or with a `form`; it returns queued, with its seed drawn.
+        """Hand in a job with a `prompt` or `form`, or of kind music with a `style`; returns with its seed drawn.
 
         Retries are safe: every try carries the same `Idempotency-Key`, a fresh one unless given.
 
@@ -116,6 +119,37 @@ class Jobs:
 
         """
         return self._connection.send("GET", "jobs", job_id, "output", params={"piece": piece}).text
+
+    def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
+        """Return the files that a job has made; none before it is over."""
+        response = self._connection.send("GET", "jobs", job_id, "artifacts")
+        return read(response, lambda data: tuple(Artifact.parse(each) for each in data["data"]))
+
+    def download(self, job_id: str, name: str) -> bytes:
+        """Return one file of a job, checked against the checksum that the server tells.
+
+        Raises:
+            NotFoundError: the job has made none of that name.
+            ConflictError: the job is not over, or the file could not be made.
+            UnexpectedAnswerError: what came is not what the server has.
+
+        """
+        response = self._connection.send("GET", "jobs", job_id, "artifacts", name)
+        if hashlib.sha256(response.content).hexdigest() != response.headers.get("etag", "").strip('"'):
+            raise UnexpectedAnswerError(f"{name} of {job_id} arrived damaged: its checksum is another")
+        return response.content
+
+    def save(self, job_id: str, folder: Path) -> tuple[Path, ...]:
+        """Download every file that a job has made into a folder, which is made if needed; returns their paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = []
+        for artifact in self.artifacts(job_id):
+            if artifact.unavailable is None:
+                # The name comes from the server: it must not lead anywhere else.
+                path = folder / Path(artifact.name).name
+                path.write_bytes(self.download(job_id, artifact.name))
+                saved.append(path)
+        return tuple(saved)
 
     def wait(self, job_id: str, timeout: float | None = None) -> Job:
         """Return the job once it is terminal, whatever the end; see `Job.raise_for_state`.

@@ -55,7 +55,7 @@ class Api:
 
     def submit(self, *, headers: Mapping[str, str] | None = None, **body: Any) -> TestResponse:
         """Hand in a job, with a prompt unless it has a form."""
-        start = {} if "form" in body else {"prompt": "Once upon a time"}
+        start = {} if "form" in body or "kind" in body else {"prompt": "Once upon a time"}
         return self.post("/v1/jobs", json=start | body, headers=headers)
 
     def submitted(self, **body: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def settings_for(url: str) -> Settings:
         redis_url="redis://127.0.0.1:1/0",  # nobody is there, and nothing needs it
         master_keys=testing.MASTER_KEYS,
         admin_token=ADMIN_TOKEN,
-        models={testing.MODEL: "nowhere", "unloaded": "nowhere"},
+        models={testing.MODEL: "nowhere", "unloaded": "nowhere", "tunes": "nowhere"},
         max_waiters=2,
         bad_keys_per_minute=1_000_000,  # many tests send bad keys on purpose
     )

@@ -20,11 +20,13 @@ from schemathesis.specs.openapi.checks import (
 
 from api.app import create_app
 from api.openapi import document
+from api.schemas import MUSIC_ONLY
 from quire import testing
 from quire.database import Database
 from quire.testing import FakePublisher
 from tests.contract.client import ADMIN_TOKEN, Api, add_key, shown
 from tests.contract.conftest import Hub, settings_for
+from tests.contract.tunes import finished_tune
 from tests.contract.working import FakeWorker, words
 
 EXAMPLES = 25  # of each route, the same in every run
@@ -42,8 +44,11 @@ CALM = settings(
     suppress_health_check=list(HealthCheck),
 )
 RULED = frozenset(
-    {"lines", "stanza", "rhyme", "meter", "syllables"}
-    | {"form", "title", "theme", "style", "model", "not_before", "deadline", "best_of", "min_tokens", "logit_bias"}
+    {
+        *MUSIC_ONLY,
+        *("kind", "lines", "stanza", "rhyme", "meter", "syllables", "form", "title", "theme", "style", "model"),
+        *("not_before", "deadline", "best_of", "min_tokens", "logit_bias"),
+    }
 )
 OPERATIONS = sorted(  # what deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
@@ -87,7 +92,13 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     for tenant in spare[1:]:
         operator.post(f"/v1/tenants/{tenant}/suspend")
     operator.delete(f"/v1/tenants/{spare[2]}")
-    ids = {"job_id": jobs + theirs_jobs, "tenant_id": spare, "key_id": keys}  # the simplest first
+    tune = finished_tune(mine, place)
+    ids = {  # the simplest first
+        "job_id": [tune, *jobs, *theirs_jobs],
+        "tenant_id": spare,
+        "key_id": keys,
+        "name": ["tune-0.mid", "tune-0.svg", "tune-0.wav"],
+    }
     yield World(app, schemathesis.openapi.from_wsgi("/openapi.json", app), mine.secret, ids, {})
     app.extensions["quire"].waiting.close()
     database.close()

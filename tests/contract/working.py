@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from quire import ids, jobs
+from quire.artifacts import Made, sealed
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
 from quire.store.chunk import Position
@@ -12,17 +13,27 @@ from quire.textlog import chunk_row
 
 
 class FakeWorker:
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, model: str = MODEL) -> None:
         self._place = place
+        self._model = model
         with place.database.service() as session:
-            self.id = add_worker(session)
+            self.id = add_worker(session, model)
         self._claimed: dict[UUID, Claimed] = {}
         self._written: dict[UUID, int] = {}
 
     def claim(self, k: int = 8) -> None:
         with self._place.database.service() as session:
-            won = jobs.claim(session, model=MODEL, worker_id=self.id, numerics="fake", k=k)
+            won = jobs.claim(session, model=self._model, worker_id=self.id, numerics="fake", k=k)
         self._claimed |= {job.id: job for job in won}
+
+    def keep(self, job_id: str, *made: Made) -> None:
+        """Keep files of a running job."""
+        job = ids.parse(ids.JOB, job_id)
+        assert job is not None
+        tenant = self._place.tenant
+        files = [sealed(each, job_id=job, tenant_id=tenant.id, key=data_key(tenant)) for each in made]
+        with self._place.database.service() as session:
+            assert jobs.keep_artifacts(session, self._claimed[job].run, files)
 
     def write(self, job_id: str, *entries: Entry) -> None:
         """Commit new text of a running job."""

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 
 from quire import jobs, testing
+from quire.artifacts import Made, sealed
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
@@ -82,6 +83,14 @@ def commit(place: Place, *reports: Report) -> set[UUID]:
 def succeed(place: Place, claimed: Claimed, text: str = "", *, work: int = 10) -> set[UUID]:
     outcome = Outcome(State.SUCCEEDED, work, completion_tokens=len(text.encode()))
     return commit(place, report(claimed, text, outcome))
+
+
+def keep(place: Place, claimed: Claimed, *made: Made) -> bool:
+    """Keep files of a running job; False if it was lost."""
+    key = RING.unwrap(claimed.wrapped_key, claimed.tenant_id)
+    files = [sealed(each, job_id=claimed.id, tenant_id=claimed.tenant_id, key=key) for each in made]
+    with place.database.service() as session:
+        return jobs.keep_artifacts(session, claimed.run, files)
 
 
 def cancel(place: Place, job_id: UUID, owner: Tenant | None = None) -> Job:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from quire import audit as package
+from quire.artifacts import PART, Made
 from quire.audit import checks
 from quire.audit.__main__ import main
 from quire.audit.auditing import Sums, audit
@@ -34,6 +35,7 @@ def furnish(place: Place) -> None:
     """Jobs in every state, of two tenants."""
     other = steps.tenant(place)
     for claimed in [steps.running(place) for _ in range(3)]:
+        steps.keep(place, claimed, Made(0, "wav", bytes(PART + 1)), Made(0, "svg", unavailable="no verovio"))
         steps.succeed(place, claimed, "The end.")
     failed = steps.running(place, owner=other)
     steps.commit(place, steps.report(failed, "Half", Outcome(State.FAILED, 9, 4, error={"code": "x"})))
@@ -80,6 +82,10 @@ def test_the_ledger_is_added_up(place: Place) -> None:
         ("text_of_other_length", "UPDATE chunks SET tokens = tokens + 1"),
         ("text_of_other_length", "DELETE FROM chunks"),
         ("text_without_job", "DELETE FROM jobs WHERE state = 'succeeded'"),
+        ("artifact_of_other_size", "UPDATE artifacts SET size = size + 1"),
+        ("artifact_of_other_size", "DELETE FROM artifact_parts WHERE part = 0"),
+        ("artifact_of_other_size", "UPDATE artifacts SET unavailable = 'lost'"),
+        ("artifact_of_other_tenant", "UPDATE artifact_parts SET tenant_id = gen_random_uuid()"),
         ("end_without_time", "UPDATE jobs SET finished_at = NULL WHERE state = 'cancelled'"),
         ("running_miscounted", "UPDATE lanes SET running = running + 1"),
         ("outstanding_miscounted", "UPDATE lanes SET outstanding = outstanding - 1"),

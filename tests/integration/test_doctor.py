@@ -234,6 +234,18 @@ def test_a_model_without_a_worker_is_a_warning(patient: Patient) -> None:
     assert only(others.workers(patient)).level is Level.WARN
 
 
+def test_a_model_for_music_says_what_its_workers_cannot_make(patient: Patient, place: Place) -> None:
+    with place.database.service() as session:
+        testing.add_model(session, "tunes", kind="music", renders=["abc", "midi", "svg"])
+
+    finding = only(others.music(patient))
+
+    assert (finding.level, finding.text) == (Level.WARN, "tunes makes no wav of a tune")
+    with place.database.service() as session:
+        testing.add_model(session, "tunes", kind="music", renders=["abc", "midi", "svg", "wav"])
+    assert only(others.music(patient)).level is Level.OK
+
+
 def test_a_scheduler_that_is_silent_is_a_warning(patient: Patient, place: Place) -> None:
     assert only(others.scheduler(patient)).level is Level.WARN
     forecasting.measure(place.database)

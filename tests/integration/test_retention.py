@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from quire.artifacts import Made
 from quire.jobs import Claimed
 from quire.store import Job, Tenant
 from quire.store.job import State
@@ -17,6 +18,7 @@ def finished(place: Place, owner: Tenant | None = None, *, hours: float, **colum
     """A job that ended so many hours ago, with a text."""
     steps.queued(place, owner, **columns)
     (claimed,) = steps.claim(place, steps.worker(place))
+    steps.keep(place, claimed, Made(0, "wav", b"RIFF"))
     steps.succeed(place, claimed, "Once")
     with place.database.service() as session:
         session.execute(
@@ -42,7 +44,8 @@ def test_old_jobs_are_deleted_with_their_texts_and_their_bills_stay(place: Place
 
     assert not is_there(place, claimed)
     with place.database.service() as session:
-        assert session.scalar(text("SELECT count(*) FROM chunks")) == 0
+        for table in ("chunks", "artifacts", "artifact_parts"):
+            assert session.scalar(text(f"SELECT count(*) FROM {table}")) == 0
     assert steps.bill(place, claimed.id).completion_tokens == 4
 
 

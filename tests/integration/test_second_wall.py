@@ -12,6 +12,7 @@ from psycopg import sql
 from sqlalchemy import text
 
 from quire import jobs, tenants, testing
+from quire.artifacts import Made
 from quire.database import Database
 from quire.ids import new_id
 from quire.jobs import Once
@@ -57,6 +58,7 @@ def furnish(place: Place, owner: Tenant) -> None:
     with place.database.tenant(owner.id) as session:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
     (claimed,) = steps.claim(place, steps.worker(place))
+    steps.keep(place, claimed, Made(0, "abc", b"X:1"))
     steps.succeed(place, claimed, "Hello")
     with place.database.service() as session:
         key = ApiKey(id=new_id(), tenant_id=owner.id, prefix=owner.name, secret_hash=b"hash", scopes=["jobs"])

@@ -4,19 +4,20 @@ import pytest
 from sqlalchemy import select, text
 
 from quire import jobs, tenants, testing
+from quire.artifacts import Made
 from quire.crypto import KeyRing, WrappedKey
 from quire.errors import Conflict, NotFound, UndecryptableError
 from quire.ids import new_id
 from quire.jobs import Once
 from quire.quotas import Quotas
-from quire.store import ApiKey, Chunk, Entry, IdempotencyKey, Job, Lane, Receipt, Tenant
+from quire.store import ApiKey, Artifact, ArtifactPart, Chunk, Entry, IdempotencyKey, Job, Lane, Receipt, Tenant
 from quire.store.job import State
 from quire.testing import RING, Place
 from quire.textlog import read
 from scheduler import compaction, housekeeping
 from tests.integration import steps
 
-ROWS = (Job, Chunk, IdempotencyKey, Lane, ApiKey)
+ROWS = (Job, Artifact, ArtifactPart, Chunk, IdempotencyKey, Lane, ApiKey)
 
 
 def furnish(place: Place, owner: Tenant) -> None:
@@ -29,6 +30,7 @@ def furnish(place: Place, owner: Tenant) -> None:
             once = Once(f"key {number}", b"print")
             jobs.submit(session, testing.submission(owner), once=once, quotas=Quotas(10, None))
     done, running = steps.claim(place, steps.worker(place), k=2)
+    steps.keep(place, done, Made(0, "abc", b"X:1"), Made(0, "wav", b"RIFF"))
     steps.succeed(place, done, "Once")
     steps.commit(place, steps.report(running, "upon"))
 
@@ -104,7 +106,7 @@ def test_the_sweep_leaves_the_ledger_and_the_receipt(place: Place) -> None:
     assert all(bill.settled_at for bill in bills)
     kept = receipt(place, place.tenant)
     assert (kept.name, kept.request_id) == (place.tenant.name, "request-1")
-    assert (kept.keys, kept.jobs, kept.chunks) == (1, 3, 2)
+    assert (kept.keys, kept.jobs, kept.chunks, kept.artifacts) == (1, 3, 2, 2)
     assert kept.completed_at is not None
     assert kept.completed_at >= kept.created_at
 

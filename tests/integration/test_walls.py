@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from quire import jobs, testing
+from quire.artifacts import Made
 from quire.ids import new_id
 from quire.jobs import Once
 from quire.quotas import Quotas
@@ -19,7 +20,17 @@ from quire.testing import MODEL, Place
 from tests.integration import steps
 
 # Tables that the API's role may see at all; api_keys it may not.
-TABLES = ("chunks", "idempotency_keys", "jobs", "lane_forecasts", "lanes", "ledger", "usage")
+TABLES = (
+    "artifact_parts",
+    "artifacts",
+    "chunks",
+    "idempotency_keys",
+    "jobs",
+    "lane_forecasts",
+    "lanes",
+    "ledger",
+    "usage",
+)
 UPDATES = {
     "jobs": "UPDATE jobs SET priority = 9",
     "lanes": "UPDATE lanes SET virtual_time = 0",
@@ -34,6 +45,7 @@ def furnish(place: Place, owner: Tenant) -> None:
     with place.database.tenant(owner.id) as session:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
     (claimed,) = steps.claim(place, steps.worker(place))
+    steps.keep(place, claimed, Made(0, "abc", b"X:1"))
     steps.succeed(place, claimed, "Hello")
     with place.database.service() as session:
         session.add(LaneForecast(model=MODEL, tenant_id=owner.id))

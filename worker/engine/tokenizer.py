@@ -62,7 +62,7 @@ class Tokenizer:
         """
         if self._joins_unspaced:
             return None
-        found = [i for i, text in enumerate(self._texts) if any(string in text for string in strings)]
+        found = [i for i, text in enumerate(self.texts) if any(string in text for string in strings)]
         return np.array(found) if found else None
 
     @cached_property
@@ -75,7 +75,7 @@ class Tokenizer:
         return {i: b"" if i in special else _bytes_of(token) for token, i in tokens.items()}
 
     @cached_property
-    def _texts(self) -> list[str]:
+    def texts(self) -> list[str]:
         """The text of each token by itself, special ones empty."""
         size = self._backend.get_vocab_size(with_added_tokens=True)
         return [self.decode([token]) for token in range(size)]

@@ -1,8 +1,11 @@
 """`quire submit` and `quire jobs wait`: from the command line to the last line of the piece."""
 
 import io
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -206,3 +209,36 @@ def test_a_job_without_text_prints_no_empty_line(job: Make, capsys: pytest.Captu
     Lines(Output(as_json=False)).show(Job.parse(job("cancelled")))
 
     assert capsys.readouterr().out == ""
+
+
+def test_a_tune_is_asked_for_and_its_files_are_saved(command: Make, job: Make, tmp_path: Path) -> None:
+    files = [
+        {"name": "tune-0.abc", "size": 3},
+        {"name": "tune-0.wav", "unavailable": "fluidsynth is not installed there"},
+    ]
+    listed = httpx.Response(200, json={"object": "list", "data": files})
+    tag = {"ETag": f'"{sha256(b"X:1").hexdigest()}"'}
+    line = ["submit", "--kind", "music", "--style", "jig", "--key", "G major", "--bars", "16", "--wait"]
+
+    ran = command(
+        [*line, "--save", str(tmp_path)],
+        accepted(job),
+        seen(job("succeeded", "GABc|]")),
+        listed,
+        httpx.Response(200, content=b"X:1", headers=tag),
+        listed,
+    )
+
+    assert ran.code == 0, ran.err
+    body = json.loads(ran.script.requests[0].content)
+    assert body == {"kind": "music", "style": "jig", "key": "G major", "bars": 16}
+    assert (tmp_path / "tune-0.abc").read_bytes() == b"X:1"
+    assert f"saved {tmp_path / 'tune-0.abc'}" in ran.err
+    assert "no tune-0.wav: fluidsynth is not installed there" in ran.err
+
+
+def test_saving_needs_waiting(command: Make) -> None:
+    ran = command("submit --kind music --style jig --save tunes")
+
+    assert ran.code == 2
+    assert "--save goes with --wait" in ran.err

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,43 @@ def test_a_system_that_never_started_is_stopped_without_ado(tmp_path: Path) -> N
     system.stop()
 
     assert (system.started, system.tail()) == (False, "")
+
+
+def test_where_a_model_for_music_is_served_a_tune_is_made_and_saved(
+    job: Make, time: Any, pipe: Console, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+    files = [{"name": "tune-0.abc"}, {"name": "tune-0.wav", "unavailable": "fluidsynth is not installed there"}]
+
+    def server(request: httpx.Request) -> httpx.Response:  # noqa: PLR0911 - a route each
+        match request.method, request.url.path:
+            case "POST", "/v1/tenants":
+                return httpx.Response(201, json={"id": "ten_1", "name": "demo"})
+            case "POST", "/v1/tenants/ten_1/keys":
+                return httpx.Response(201, json={"id": "key_1", "prefix": "qk_abc", "secret": "qk_abc_def"})
+            case "GET", "/v1/models":
+                return httpx.Response(200, json={"data": [{"id": "quire-tunes", "kind": "music", "workers": 1}]})
+            case "POST", "/v1/jobs":
+                asked.append(json.loads(request.content))
+                return httpx.Response(202, json=job("queued", id=f"job_{len(asked)}"))
+            case "GET", "/v1/jobs":
+                ended = [job("succeeded", "GABc|]", id=f"job_{n + 1}") for n in range(len(asked))]
+                return httpx.Response(200, json={"data": ended})
+            case "GET", path if path.endswith("/artifacts"):
+                return httpx.Response(200, json={"data": files})
+            case "GET", path if path.endswith("tune-0.abc"):
+                tag = f'"{sha256(b"X:1").hexdigest()}"'
+                return httpx.Response(200, content=b"X:1", headers={"ETag": tag})
+            case _:
+                number = request.url.path.removeprefix("/v1/jobs/")
+                music = asked[int(number.removeprefix("job_")) - 1].get("kind") == "music"
+                return httpx.Response(
+                    200, json=job("succeeded", "GABc|]", id=number, artifacts=files if music else [])
+                )
+
+    transport = httpx.MockTransport(server)
+    perform(Ready("http://quire.test", "operator"), pipe, time.clock, transport, files=tmp_path)
+
+    assert [each["style"] for each in asked if each.get("kind") == "music"] == ["jig"]
+    assert (tmp_path / "tune-0.abc").read_bytes() == b"X:1"
+    assert "no tune-0.wav: fluidsynth is not installed there" in shown(pipe)

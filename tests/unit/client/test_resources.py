@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from quire_client import UnexpectedAnswerError
 
 Make = Callable[..., Any]
 
@@ -207,3 +211,57 @@ def test_a_key_is_revoked_under_its_tenant(connect: Make, script: Make) -> None:
     connect(server).keys.revoke("ten_1", "key_1")
 
     assert server.requests[0].url.path == "/v1/tenants/ten_1/keys/key_1"
+
+
+FILES = [
+    {
+        "name": "tune-0.abc",
+        "piece": 0,
+        "media_type": "text/vnd.abc",
+        "size": 3,
+        "sha256": sha256(b"X:1").hexdigest(),
+    },
+    {"name": "../../tune-0.mid", "piece": 0, "media_type": "audio/midi", "size": 4, "sha256": "…"},
+    {"name": "tune-0.svg", "piece": 0, "media_type": "image/svg+xml", "size": 0, "unavailable": "no verovio"},
+]
+
+
+def content(data: bytes) -> httpx.Response:
+    return httpx.Response(200, content=data, headers={"ETag": f'"{sha256(data).hexdigest()}"'})
+
+
+def test_files_of_a_job_are_told(connect: Make, script: Make) -> None:
+    server = script(httpx.Response(200, json={"object": "list", "data": FILES}))
+
+    abc, _, svg = connect(server).jobs.artifacts("job_1")
+
+    assert server.requests[0].url.path == "/v1/jobs/job_1/artifacts"
+    assert (abc.name, abc.size, abc.unavailable) == ("tune-0.abc", 3, None)
+    assert svg.unavailable == "no verovio"
+
+
+def test_a_file_that_arrives_damaged_is_refused(connect: Make, script: Make) -> None:
+    server = script(httpx.Response(200, content=b"X:2", headers={"ETag": f'"{sha256(b"X:1").hexdigest()}"'}))
+
+    with pytest.raises(UnexpectedAnswerError, match="damaged"):
+        connect(server).jobs.download("job_1", "tune-0.abc")
+
+
+def test_files_are_saved_inside_the_folder_whatever_they_are_called(
+    connect: Make, script: Make, tmp_path: Path
+) -> None:
+    listed = httpx.Response(200, json={"object": "list", "data": FILES})
+    server = script(listed, content(b"X:1"), content(b"MThd"))
+
+    saved = connect(server).jobs.save("job_1", tmp_path / "tunes")
+
+    assert saved == (tmp_path / "tunes" / "tune-0.abc", tmp_path / "tunes" / "tune-0.mid")
+    assert [path.read_bytes() for path in saved] == [b"X:1", b"MThd"]
+
+
+def test_a_melody_is_sent_in_base64(connect: Make, script: Make, job: Make) -> None:
+    server = script(httpx.Response(202, json=job("queued")))
+
+    connect(server).jobs.submit(kind="music", style="jig", opening_midi=b"MThd")
+
+    assert server.bodies == [{"kind": "music", "style": "jig", "opening_midi": "TVRoZA=="}]
