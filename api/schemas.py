@@ -49,7 +49,7 @@ class JobRequest(Parameters):
     theme: Line | None = Field(default=None, description="One line; with form, or a tune's in place of a title.")
     style: Line | None = Field(
         default=None,
-        description="With form an adjective or two, needs a theme; with a Chinese form a poet; of a tune: jig, reel …",
+        description="With form an adjective or two, needs a theme; with a Chinese form a poet; music: jig, reel …",
     )
     lines: int | None = Field(
         default=None, ge=2, le=MAX_LINES, description="So many, exactly; with the forms poem and verse."

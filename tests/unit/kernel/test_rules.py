@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from quire.forms import CHINESE, METERS, Asked, Meter, Refused, compose, rules_of, tokens_needed, tokens_usual
+from quire.forms import CHINESE, Asked, Refused, compose, rules_of, tokens_needed, tokens_usual
 from quire.rules import Rules, Syllables
 from quire.spec import Form, Input, Parameters, Spec
 
@@ -13,8 +13,9 @@ def of(least: int, most: int) -> Syllables:
     return Syllables(least=least, most=most)
 
 
-def test_every_meter_has_its_syllables() -> None:
-    assert set(METERS) == set(get_args(Meter))
+def test_a_meter_that_no_model_knows_is_refused() -> None:
+    with pytest.raises(Refused, match=r"meter: should be one of iambic trimeter"):
+        rules_of("verse", Asked(meter="6/8"))
 
 
 def test_every_chinese_form_may_be_asked_for() -> None:
