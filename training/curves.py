@@ -21,7 +21,7 @@ def plot(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
     losses.plot(places, [record["held_out"]["all"] for record in checks], "o-", label="held-out", markersize=3)
     losses.set(ylabel="loss, nats a token")
     for name in [name for name in checks[-1]["held_out"] if name != "all"][:MOST_DOMAINS]:
-        domains.plot(places, [record["held_out"].get(name) for record in checks], label=name)
+        domains.plot(places, [record["held_out"].get(name) for record in checks], "o-", label=name, markersize=3)
     domains.set(ylabel="held-out loss, nats a token")
     rates.plot(tokens, [record["rate"] for record in curve])
     rates.set(ylabel="learning rate")

@@ -85,7 +85,7 @@ def figures(
 ) -> dict[str, object]:
     """Losses on the same held-out rows: the model, n-grams and zlib, over all and by domain.
 
-    The n-gram is counted twice: over all training tokens, and over as many as the model was
+    The n-gram is counted twice: over one pass of the training text, and over as many tokens as the model was
     trained on, taken in the same order.
     """
     evaluation, length = settings.evaluation, settings.model.positions
@@ -95,7 +95,7 @@ def figures(
     first_pass = rows.lay_out(train, rows.pass_order(train, settings.repeats, settings.seed, 0), length)
     losses = {
         "model": token_losses(model, unseen.ids),
-        "ngram": ngram_losses(train.tokens, targets, settings),
+        "ngram": ngram_losses(first_pass.stream, targets, settings),
         "ngram_on_equal_tokens": ngram_losses(first_pass.stream[:trained_tokens], targets, settings),
     }
     measured = Measured(targets, losses, tokenizer)

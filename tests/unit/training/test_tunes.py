@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from training.tunes import books, crediting, families, transposing, writing
-from training.tunes.measuring import adds_up, intervals, originals
+from training.tunes.measuring import adds_up, ends_on_tonic, full_measures, intervals, originals
 from training.tunes.notes import Key, Tune, pitches, read_key
 from training.tunes.reading import UnreadableError
 
@@ -145,3 +145,14 @@ def test_symusic_reads_a_composed_tune() -> None:
 )
 def test_a_transcriber_is_named_without_address_and_date(field: str, name: str) -> None:
     assert crediting.transcriber(field) == name
+
+
+def test_full_measures_and_last_notes_are_counted() -> None:
+    texts = ["<jig><6/8><G major>\nG3A3|B3|c6|G6|]", "<jig><6/8><D dorian>\nG3A3|E6|]"]
+
+    assert full_measures(texts) == pytest.approx(5 / 6, abs=1e-3)
+    assert ends_on_tonic(texts) == 0.5
+
+
+def test_a_melody_passes_over_what_cannot_be_read() -> None:
+    assert intervals("<jig><6/8><G major>\nG?Ag") == intervals("<jig><6/8><G major>\nGAg") == [130, 138]
