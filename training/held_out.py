@@ -1,27 +1,29 @@
-"""Held-out loss of a checkpoint, beside what simpler models of the same text reach."""
+"""Held-out loss of a checkpoint by domain, beside what simpler models of the same text reach."""
 
 import math
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training import config, ngram
-from training.rows import END, Reader, Tokens, load_tokens
-from training.sampling import text_of
+from training import config, ngram, rows
 
 ROWS_AT_ONCE = 4
 Losses = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Targets = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+Mask = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 
 
 def token_losses(model: PreTrainedModel, ids: torch.Tensor) -> Losses:
     """Nats of every token after the first: ids (rows, tokens) to float64 (rows, tokens - 1)."""
     parts = []
     with torch.inference_mode():
-        for part in torch.split(ids, ROWS_AT_ONCE):
+        for part in track(torch.split(ids, ROWS_AT_ONCE), "evaluate: held-out rows"):
             logits = model(part[:, :-1], attention_mask=torch.ones_like(part[:, :-1])).logits
             nats = functional.cross_entropy(logits.float().flatten(0, 1), part[:, 1:].flatten(), reduction="none")
             parts.append(nats.view(len(part), -1).double().numpy())
@@ -29,23 +31,14 @@ def token_losses(model: PreTrainedModel, ids: torch.Tensor) -> Losses:
     return losses
 
 
-def ngram_losses(train: Tokens, rows: Targets, settings: config.Config) -> Losses:
-    """Nats of every token of `rows` (rows, tokens) under an n-gram counted on `train`."""
+def ngram_losses(train: rows.Tokens, targets: Targets, settings: config.Config) -> Losses:
+    """Nats of every token of `targets` (rows, tokens) under an n-gram counted on `train`."""
     order = settings.evaluation.ngram_order
     # End marks in front keep one row's tokens out of the next row's contexts.
-    padded = np.pad(rows, ((0, 0), (order - 1, 0)), constant_values=END).astype(np.uint16)
+    padded = np.pad(targets, ((0, 0), (order - 1, 0)), constant_values=rows.END).astype(np.uint16)
     chances = ngram.chances(train, padded.ravel(), order, settings.vocabulary.size)
     losses: Losses = -np.log(chances.reshape(padded.shape)[:, order - 1 :])
     return losses
-
-
-def summary(losses: Losses, size: int) -> dict[str, float]:
-    """Mean nats and perplexity a token, and bits a byte over `size` bytes."""
-    return {
-        "nats_per_token": round(float(losses.mean()), 4),
-        "perplexity": round(math.exp(losses.mean()), 2),
-        "bits_per_byte": round(float(losses.sum()) / math.log(2) / size, 4),
-    }
 
 
 def bands(losses: Losses, width: int) -> dict[str, float]:
@@ -57,37 +50,63 @@ def bands(losses: Losses, width: int) -> dict[str, float]:
     }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Held-out targets, int64 (rows, tokens), and the losses of each model on them, nats."""
+
+    targets: Targets
+    losses: Mapping[str, Losses]
+    tokenizer: PreTrainedTokenizerBase
+
+    def summary(self, mask: Mask) -> dict[str, object]:
+        """Perplexity a token and bits a byte of every model over the targets of `mask`, and zlib's bits a byte.
+
+        The nats of all tokens, headers and end marks included, are spread over the UTF-8 bytes of the
+        tokens, an end mark counted as one byte.
+        """
+        ids = self.targets[mask]
+        names = self.tokenizer.convert_ids_to_tokens(ids.tolist())
+        # A byte-level vocabulary spells every byte as one character.
+        size = sum(1 if name == config.END_OF_TEXT else len(name) for name in names)
+        text = str(self.tokenizer.decode(ids.tolist())).replace(config.END_OF_TEXT, "\0").encode()
+        found: dict[str, object] = {
+            name: {
+                "perplexity": round(math.exp(losses[mask].mean()), 3),
+                "bits_per_byte": round(float(losses[mask].sum()) / math.log(2) / size, 4),
+            }
+            for name, losses in self.losses.items()
+        }
+        zipped = round(8 * len(zlib.compress(text, 9)) / len(text), 4)
+        return {"tokens": len(ids), "bytes": size, **found, "zlib_bits_per_byte": zipped}
+
+
 def figures(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    settings: config.Config,
-    trained_tokens: int,
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: config.Config, trained_tokens: int
 ) -> dict[str, object]:
-    """Losses on the same held-out rows: the model, zlib, and an n-gram.
+    """Losses on the same held-out rows: the model, n-grams and zlib, over all and by domain.
 
-    The n-gram is counted twice, over all training tokens and over as many as
-    the model was trained on, taken in the same order.
-
-    Bits per byte spread the nats of all tokens, headers and end marks included,
-    over the UTF-8 bytes of the rows, an end mark counted as one byte.
+    The n-gram is counted twice: over one pass of the training text, and over as many tokens as the model was
+    trained on, taken in the same order.
     """
-    evaluation = settings.evaluation
-    length = settings.model.positions
-    ids = Reader(load_tokens("validation"), settings.seed).batch(evaluation.rows, length)
-    print(f"evaluate: {ids.numel():,} held-out tokens", flush=True)
-    losses = token_losses(model, ids)
-    targets = ids[:, 1:].numpy()
-    pieces = [text_of(tokenizer, row) for row in targets.tolist()]
-    text = "".join(pieces).replace(config.END_OF_TEXT, "\0").encode()
-    print("evaluate: counting n-grams", flush=True)
-    train = load_tokens("train")
-    as_much = Reader(train, settings.seed).row(trained_tokens)
+    evaluation, length = settings.evaluation, settings.model.positions
+    unseen = rows.held_out(rows.load(settings.work, "validation"), length, evaluation.rows, settings.seed)
+    targets: Targets = unseen.ids[:, 1:].numpy()
+    train = rows.load(settings.work, "train")
+    first_pass = rows.lay_out(train, rows.pass_order(train, settings.repeats, settings.seed, 0), length)
+    losses = {
+        "model": token_losses(model, unseen.ids),
+        "ngram": ngram_losses(first_pass.stream, targets, settings),
+        "ngram_on_equal_tokens": ngram_losses(first_pass.stream[:trained_tokens], targets, settings),
+    }
+    measured = Measured(targets, losses, tokenizer)
+    domains = unseen.domains.numpy()
+    by_domain = {
+        name: measured.summary(domains == place)
+        for place, name in enumerate(unseen.names)
+        if (domains == place).any()
+    }
     return {
-        "tokens": losses.size,
-        "bytes": len(text),
-        **summary(losses, len(text)),
-        "ngram": summary(ngram_losses(train, targets, settings), len(text)),
-        "ngram_on_equal_tokens": summary(ngram_losses(as_much, targets, settings), len(text)),
-        "zlib_bits_per_byte": round(8 * len(zlib.compress(text, 9)) / len(text), 4),
-        "loss_by_position": bands(losses, evaluation.band),
+        "all": measured.summary(np.ones_like(domains, dtype=bool)),
+        "by_domain": by_domain,
+        "loss_by_position": bands(losses["model"], evaluation.band),
     }

@@ -9,21 +9,19 @@ import numpy as np
 
 from training.rows import END, Tokens
 
-BITS = 12
-"""Bits of one token id in a packed key: four tokens fit an int64."""
-
 KEY_BITS = 63
+"""Bits of a packed key that an int64 has room for."""
 
 Keys = np.ndarray[tuple[int], np.dtype[np.int64]]
 Chances = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-def packed(tokens: Tokens, order: int) -> Keys:
-    """Pack each token and the `order - 1` before it, int64 (tokens,); before the first is `END`."""
+def packed(tokens: Tokens, order: int, bits: int) -> Keys:
+    """Pack each token, `bits` wide, and the `order - 1` before it, int64 (tokens,); before the first is `END`."""
     keys: Keys = np.zeros(len(tokens), dtype=np.int64)
     padded = np.concatenate([np.full(order - 1, END, dtype=np.int64), tokens])
     for i in range(order):
-        keys = (keys << BITS) | padded[i : i + len(tokens)]
+        keys = (keys << bits) | padded[i : i + len(tokens)]
     return keys
 
 
@@ -39,17 +37,18 @@ def chances(train: Tokens, text: Tokens, order: int, vocabulary: int) -> Chances
 
     `ValueError` when the order or the vocabulary does not fit a packed key.
     """
-    if order * BITS > KEY_BITS or vocabulary > 1 << BITS:
+    bits = (vocabulary - 1).bit_length()
+    if order * bits > KEY_BITS:
         message = f"order {order} over {vocabulary} tokens does not fit a packed key"
         raise ValueError(message)
     result: Chances = np.full(len(text), 1.0 / vocabulary)
     for k in range(1, order + 1):
-        seen, counts = np.unique(packed(train, k), return_counts=True)
-        contexts, starts, kinds = np.unique(seen >> BITS, return_index=True, return_counts=True)
+        seen, counts = np.unique(packed(train, k, bits), return_counts=True)
+        contexts, starts, kinds = np.unique(seen >> bits, return_index=True, return_counts=True)
         totals = np.add.reduceat(counts, starts)
-        keys = packed(text, k)
-        kind = found(contexts, kinds, keys >> BITS)
-        total = found(contexts, totals, keys >> BITS)
+        keys = packed(text, k, bits)
+        kind = found(contexts, kinds, keys >> bits)
+        total = found(contexts, totals, keys >> bits)
         mixed = (found(seen, counts, keys) + kind * result) / np.maximum(total + kind, 1)
         result = np.where(total > 0, mixed, result)
     return result

@@ -10,6 +10,8 @@ from training.rows import Tokens
 
 SEED_LENGTH = 4
 """Spans grow from exact four-token matches; shorter ones say nothing."""
+TOKEN_BITS = 15
+"""Ids are below 32,768."""
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -19,6 +21,16 @@ class Span:
 
     start: int = 0
     length: int = 0
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, 90th and 99th percentile and largest of some lengths."""
+    return {
+        "median": round(float(np.median(values)), 3),
+        "p90": round(float(np.percentile(values, 90)), 3),
+        "p99": round(float(np.percentile(values, 99)), 3),
+        "largest": round(float(max(values)), 3),
+    }
 
 
 def longest_spans(texts: Sequence[Tokens], train: Tokens) -> list[Span]:
@@ -34,9 +46,9 @@ def longest_spans(texts: Sequence[Tokens], train: Tokens) -> list[Span]:
     owner = np.searchsorted(ends, mine, side="right")
     inside = mine + SEED_LENGTH <= ends[owner]
     mine, owner = mine[inside], owner[inside]
-    my_hash = packed(joined, SEED_LENGTH).astype(np.uint64)[mine + SEED_LENGTH - 1]
+    my_hash = packed(joined, SEED_LENGTH, TOKEN_BITS).astype(np.uint64)[mine + SEED_LENGTH - 1]
     theirs = np.arange(len(train) - SEED_LENGTH + 1)
-    their_hash = packed(train, SEED_LENGTH).astype(np.uint64)[SEED_LENGTH - 1 :]
+    their_hash = packed(train, SEED_LENGTH, TOKEN_BITS).astype(np.uint64)[SEED_LENGTH - 1 :]
     best = [Span()] * len(texts)
     length = SEED_LENGTH
     while True:

@@ -1,46 +1,59 @@
-"""Write samples from a checkpoint by fixed seeds."""
+"""Write samples from an exported checkpoint by fixed seeds, with the project's own engine."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from rich.progress import track
 
 from training import config
 from training.rows import END
+from worker.engine.engine import Engine
+from worker.engine.request import Delta, Request, Sampling
 
-BATCH = 50
-
-
-def text_of(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    """Decode one list of ids, end-of-text marks included."""
-    return str(tokenizer.decode(ids))
+BATCH = 64
 
 
-def sample(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    settings: config.Evaluation,
-    seed: int,
-) -> list[list[int]]:
-    """Continue each prompt and return the new ids, up to but without the end-of-text mark.
+@dataclass(frozen=True)
+class Sample:
+    """What was written after a header: its ids without the end mark, its text, and whether it ended by itself."""
 
-    Every prompt gets the end-of-text mark in front; `seed` covers the whole list.
+    header: str
+    seed: int
+    ids: tuple[int, ...]
+    text: str
+    ended: bool
+
+
+def sample(folder: Path, prompts: Sequence[tuple[str, int]], settings: config.Evaluation) -> list[Sample]:
+    """Continue each header with its own seed; a sample does not depend on the others.
+
+    Every prompt has the end-of-text mark in front.
     """
-    torch.manual_seed(seed)
-    written: list[list[int]] = []
-    for start in range(0, len(prompts), BATCH):
-        texts = [config.END_OF_TEXT + prompt for prompt in prompts[start : start + BATCH]]
-        batch = tokenizer(texts, return_tensors="pt", padding=True, padding_side="left")
-        ids = model.generate(  # type: ignore[operator]
-            input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
-            max_new_tokens=settings.sample_tokens,
-            do_sample=True,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=1.0,
-        )
-        rows = ids[:, batch["input_ids"].shape[1] :].tolist()
-        written += [row[: row.index(END)] if END in row else row for row in rows]
-    return written
+    engine = Engine.load(str(folder), slots=BATCH)
+    engine.start()
+    try:
+        drawn: list[list[int]] = [[] for _ in prompts]
+        futures = []
+        for ids, (header, seed) in zip(drawn, prompts, strict=True):
+
+            def keep(delta: Delta, ids: list[int] = ids) -> None:
+                ids.extend(delta.tokens)
+
+            sampling = Sampling(
+                seed=seed,
+                temperature=settings.temperature,
+                top_k=settings.top_k,
+                max_tokens=settings.sample_tokens,
+            )
+            prompt = (END, *engine.tokenizer.encode(header))
+            futures.append(engine.submit(Request(prompt, sampling), keep))
+        for future in track(futures, "evaluate: samples"):
+            future.result()
+        written = []
+        for ids, (header, seed) in zip(drawn, prompts, strict=True):
+            kept = [token for token in ids if token != END]
+            written.append(Sample(header, seed, tuple(kept), engine.tokenizer.decode(kept), END in ids))
+        return written
+    finally:
+        engine.stop()

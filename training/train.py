@@ -1,182 +1,241 @@
-"""Train the verse model; run it again to go on from its last save.
+"""Train a checkpoint's network; run it again to go on from its last save.
 
-Progress, 0 to 1, drives the learning rate and the last phase. It is the larger
-share of steps done and minutes spent, so that a busy machine shortens the run
-and still ends it on a cold learning rate.
+The same code serves CPU and GPU. On a GPU it computes in bf16 with fp32 weights, compiled, and
+the tokens lie on the device; the host runs at most two steps ahead and looks at no loss between
+two lines of the log. Progress, 0 to 1, drives the learning rate: the larger share of steps done
+and minutes spent, so that a run ends on a cold rate whatever the machine's speed.
 """
 
 import json
 import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 import torch
+from rich.progress import Progress as Bar
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from training import config
-from training.rows import END, Batch, Reader, load_tokens, place
+from training.network import Network
+from training.rows import Feed, HeldOut, held_out, load
 from training.schedule import Progress, learning_rate
 
-STATE = config.WORK / "state.pt"
-CURVE = config.WORK / "curve.jsonl"
-MACHINE = config.WORK / "machine.json"
+Losses = Callable[[Tensor, Tensor], Tensor]
+STEPS_AHEAD = 2
 
 
-def new_model(settings: config.Config) -> GPT2LMHeadModel:
-    """A GPT-2 with fresh weights and a tied head."""
-    shape = settings.model
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=settings.vocabulary.size,
-            n_positions=shape.positions,
-            n_embd=shape.width,
-            n_layer=shape.layers,
-            n_head=shape.heads,
-            resid_pdrop=shape.dropout,
-            embd_pdrop=shape.dropout,
-            attn_pdrop=shape.dropout,
-            bos_token_id=END,
-            eos_token_id=END,
-            pad_token_id=END,
-        )
-    )
-
-
-def new_optimiser(model: GPT2LMHeadModel, settings: config.Training) -> torch.optim.AdamW:
+def new_optimiser(network: Network, settings: config.Training) -> torch.optim.AdamW:
     """AdamW; decay on matrices only."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() == 1]
     groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in network.parameters() if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in network.parameters() if p.dim() == 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, settings.second_moment), fused=True)
+    moments = (settings.first_moment, settings.second_moment)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=moments, fused=True)
 
 
-def loss_of(model: GPT2LMHeadModel, batch: Batch) -> Tensor:
-    """Mean cross-entropy, nats a token, of each row's next tokens; bf16 on a GPU."""
-    device = model.device
-    ids, positions = batch.ids.to(device), batch.positions.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits = model(ids[:, :-1], position_ids=positions[:, :-1], use_cache=False).logits
-    return functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
+def loss_function(network: Network, device: torch.device) -> Losses:
+    """The network's losses as this device computes them best."""
+    if device.type != "cuda":
+        return network
+    torch.set_float32_matmul_precision("high")
+    compiled = torch.compile(network, dynamic=False)
+
+    def losses(ids: Tensor, targets: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            found: Tensor = compiled(ids, targets)
+        return found
+
+    return losses
 
 
-def held_out_loss(model: GPT2LMHeadModel, settings: config.Config) -> float:
-    """Mean loss, nats a token, over the first held-out rows of full length."""
-    reader = Reader(load_tokens("validation"), settings.seed)
-    length, rows = settings.model.positions, settings.training.check_rows
-    draw = np.random.default_rng(0)
-    model.eval()  # type: ignore[no-untyped-call]
-    with torch.inference_mode():
-        batches = [place(reader.batch(4, length), length, 0.0, draw) for _ in range(rows // 4)]
-        losses = [float(loss_of(model, batch)) for batch in batches]
-    model.train()
-    return sum(losses) / len(losses)
+def mean_loss(losses: Losses, rows: Tensor) -> Tensor:
+    """Mean loss of rows of token ids, int64 (rows, length + 1)."""
+    return losses(rows[:, :-1].contiguous(), rows[:, 1:].contiguous()).mean()
 
 
-def next_batch(reader: Reader, settings: config.Config, progress: Progress) -> Batch:
-    """Short rows at mixed positions, and full-length rows in the last phase."""
-    training, positions = settings.training, settings.model.positions
-    draw = np.random.default_rng((settings.seed, progress.step))
-    if progress.share(training) >= 1 - training.last_phase:
-        return place(reader.batch(training.last_phase_rows, positions), positions, 0.0, draw)
-    ids = reader.batch(training.rows, training.row_tokens)
-    return place(ids, positions, training.shifted, draw)
+def warm(network: Network, losses: Losses, feed: Feed, settings: config.Training) -> None:
+    """Compile both modes before the schedule begins; weights, random state and the feed stay as they were."""
+    place, random_state = feed.place, torch.get_rng_state()
+    rows = feed.batch(settings.rows_at_once)
+    mean_loss(losses, rows).backward()  # type: ignore[no-untyped-call]
+    network.zero_grad(set_to_none=True)
+    network.eval()
+    with torch.no_grad():
+        float(mean_loss(losses, rows))
+    network.train()
+    torch.set_rng_state(random_state)
+    feed.rewind(place)
 
 
-def train_step(
-    model: GPT2LMHeadModel, optimiser: torch.optim.Optimizer, batch: Batch, settings: config.Training
-) -> float:
-    """Update the weights by one batch and return its loss, nats a token."""
-    loss = loss_of(model, batch)
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
+def check(network: Network, losses: Losses, rows: HeldOut, at_once: int, device: torch.device) -> dict[str, float]:
+    """Mean held-out loss, nats a token, over all and for each domain.
+
+    The last batch is filled up with rows of the first, which are not counted: shapes stay as compiled.
+    """
+    network.eval()
+    found = []
+    with torch.no_grad():
+        for start in range(0, len(rows.ids), at_once):
+            part = rows.ids[start : start + at_once]
+            filled = torch.cat([part, rows.ids[:1].expand(at_once - len(part), -1)]).to(device)
+            nats = losses(filled[:, :-1].contiguous(), filled[:, 1:].contiguous())
+            found.append(nats[: len(part)].double().cpu())
+    network.train()
+    nats, kinds = torch.cat(found).flatten(), rows.domains.flatten()
+    counts = torch.bincount(kinds, minlength=len(rows.names))
+    sums = torch.bincount(kinds, weights=nats, minlength=len(rows.names))
+    by_domain = {name: float(sums[i] / counts[i]) for i, name in enumerate(rows.names) if counts[i]}
+    return {"all": float(nats.mean()), **by_domain}
+
+
+def step(
+    losses: Losses, optimiser: torch.optim.Optimizer, feed: Feed, settings: config.Training, rate: float
+) -> Tensor:
+    """Update the weights by one batch, in parts, and return its mean loss, not yet read from the device."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    parts = settings.rows // settings.rows_at_once
+    total = torch.zeros((), device=optimiser.param_groups[0]["params"][0].device)
+    for _ in range(parts):
+        loss = mean_loss(losses, feed.batch(settings.rows_at_once)) / parts
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
-    return float(loss.detach())
+    return total
 
 
-def save(model: GPT2LMHeadModel, optimiser: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write beside and rename, so that a kill leaves the last save whole."""
-    part = STATE.with_suffix(".part")
-    state = {
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "rng": torch.get_rng_state(),
-        "progress": vars(progress),
-    }
-    torch.save(state, part)
-    part.replace(STATE)
+class Pace:
+    """Keeps the host at most `STEPS_AHEAD` steps ahead of the device, so that the clock tells the truth."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._marks: list[torch.cuda.Event] = []
+
+    def stepped(self) -> None:
+        """Mark the end of a step, and wait for the one `STEPS_AHEAD` before it."""
+        if self._device.type == "cuda":
+            mark = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            mark.record()
+            self._marks.append(mark)
+            if len(self._marks) > STEPS_AHEAD:
+                self._marks.pop(0).synchronize()
 
 
-def restore(model: GPT2LMHeadModel, optimiser: torch.optim.Optimizer, settings: config.Training) -> Progress:
-    """Take up the last save, if there is one, and say how far it is."""
-    if not STATE.exists():
-        return Progress()
-    state = torch.load(STATE, map_location=model.device, weights_only=True)
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["rng"].cpu())
-    for group in optimiser.param_groups:  # the config wins over what was saved
-        group["betas"] = (0.9, settings.second_moment)
-    return Progress(**state["progress"])
+class Run:
+    """The files of one run: weights, state and curve."""
 
+    def __init__(self, work: Path) -> None:
+        self.weights = work / "weights.safetensors"
+        self.state = work / "state.pt"
+        self.curve = work / "curve.jsonl"
+        self.machine = work / "machine.json"
 
-def log(record: dict[str, float]) -> None:
-    """Append one line to the learning curve and print it."""
-    with CURVE.open("a", encoding="utf-8") as out:
-        out.write(json.dumps(record) + "\n")
-    print("train:", " ".join(f"{k} {v:.4g}" for k, v in record.items()), flush=True)
+    def save(self, network: Network, optimiser: torch.optim.Optimizer, feed: Feed, progress: Progress) -> None:
+        """Write fp16 weights and the whole state, each beside and renamed: a kill leaves the last save whole."""
+        half = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
+        part = self.weights.with_suffix(".part")
+        save_file(half, part, metadata={"format": "pt"})
+        part.replace(self.weights)
+        state = {
+            "model": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "place": feed.place,
+            "progress": vars(progress),
+        }
+        part = self.state.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(self.state)
 
+    def restore(self, network: Network, optimiser: torch.optim.Optimizer, feed: Feed) -> Progress:
+        """Take up the last save, if there is one, and say how far it is."""
+        if not self.state.exists():
+            self.curve.unlink(missing_ok=True)
+            return Progress()
+        state = torch.load(self.state, map_location="cpu", weights_only=True)
+        network.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        feed.seek(*state["place"])
+        progress = Progress(**state["progress"])
+        if self.curve.exists():
+            lines = self.curve.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if json.loads(line)["step"] <= progress.step]
+            self.curve.write_text("".join(kept), encoding="utf-8")
+        return progress
 
-def trim_curve(step: int) -> None:
-    """Drop what was logged after the save that a run goes on from, as it will be logged again."""
-    if CURVE.exists():
-        lines = CURVE.read_text(encoding="utf-8").splitlines(keepends=True)
-        CURVE.write_text("".join(x for x in lines if json.loads(x)["step"] <= step), encoding="utf-8")
+    def log(self, record: dict[str, object]) -> None:
+        """Append one line to the learning curve and print it."""
+        with self.curve.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(record) + "\n")
+        print("train:", json.dumps(record), flush=True)
 
 
 def machine(device: torch.device) -> dict[str, object]:
     """What a run was computed on, for the model card."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return {"device": name, "threads": torch.get_num_threads(), "cores": os.cpu_count()}
+    return {
+        "device": name,
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+    }
 
 
-def main() -> None:
-    """Train until the schedule ends; write `build/state.pt` and `build/curve.jsonl`."""
-    settings = config.load()
-    training = settings.training
+def rounded(losses: dict[str, float]) -> dict[str, float]:
+    """Losses as the curve keeps them."""
+    return {name: round(value, 4) for name, value in losses.items()}
+
+
+def run(settings: config.Config) -> None:
+    """Train until the schedule ends; write `weights.safetensors`, `state.pt`, `curve.jsonl`, `machine.json`."""
+    training, length = settings.training, settings.model.positions
     torch.manual_seed(settings.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = new_model(settings).to(device)  # type: ignore[arg-type]
-    model.train()
-    optimiser = new_optimiser(model, training)
-    progress = restore(model, optimiser, training)
-    trim_curve(progress.step)
-    MACHINE.write_text(json.dumps(machine(device)), encoding="utf-8")
-    reader = Reader(load_tokens("train"), settings.seed, progress.cursor)
-    losses: list[float] = []
-    while progress.share(training) < 1:
-        began = time.monotonic()
-        rate = learning_rate(progress.share(training), training)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        batch = next_batch(reader, settings, progress)
-        losses.append(train_step(model, optimiser, batch, training))
-        progress.advance(batch.ids[:, 1:].numel(), reader.cursor, time.monotonic() - began)
-        ended = progress.share(training) >= 1
-        if ended or progress.step % training.log_every == 0:
-            record = progress.record() | {"rate": rate, "loss": sum(losses) / len(losses)}
-            losses.clear()
-            if ended or progress.step % training.check_every == 0:
-                record["held_out"] = held_out_loss(model, settings)
-            log(record)
-        if ended or progress.step % training.save_every == 0:
-            save(model, optimiser, progress)
-
-
-if __name__ == "__main__":
-    main()
+    network = Network(settings.model, settings.vocabulary.size).to(device)
+    network.train()
+    optimiser = new_optimiser(network, training)
+    feed = Feed(load(settings.work, "train"), settings.repeats, length, settings.seed, device)
+    unseen = held_out(load(settings.work, "validation"), length, training.check_rows, settings.seed)
+    files = Run(settings.work)
+    progress = files.restore(network, optimiser, feed)
+    files.machine.write_text(json.dumps(machine(device)), encoding="utf-8")
+    print(f"train: {feed.rows_a_pass:,} rows of {length} a pass, {len(unseen.ids)} held out", flush=True)
+    losses = loss_function(network, device)
+    warm(network, losses, feed, training)
+    pace = Pace(device)
+    began = time.monotonic() - progress.seconds
+    saved, checked = progress.seconds, int(progress.share(training) * training.checks)
+    total, counted = torch.zeros((), device=device), 0
+    ended = progress.share(training) >= 1
+    with Bar() as bar:
+        bar_id = bar.add_task("train", total=1.0)
+        while not ended:
+            rate = learning_rate(progress.share(training), training)
+            total += step(losses, optimiser, feed, training, rate)
+            counted += 1
+            pace.stepped()
+            progress.step += 1
+            progress.tokens += training.rows * length
+            progress.seconds = time.monotonic() - began
+            share = progress.share(training)
+            ended = share >= 1
+            bar.update(bar_id, completed=share)
+            due = int(share * training.checks) > checked
+            if ended or progress.seconds - saved >= training.save_seconds:
+                files.save(network, optimiser, feed, progress)
+                saved = progress.seconds
+            if ended or due or progress.step % training.log_every == 0:
+                record: dict[str, object] = {**progress.record(), "rate": round(rate, 7)}
+                record["loss"] = round(float(total) / counted, 4)
+                total, counted = torch.zeros((), device=device), 0
+                if ended or due:
+                    checked = int(share * training.checks)
+                    record["held_out"] = rounded(check(network, losses, unseen, training.rows_at_once, device))
+                files.log(record)

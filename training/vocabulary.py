@@ -1,25 +1,32 @@
-"""Learn the byte-level BPE vocabulary and write every document as token ids.
+"""Learn the byte-level BPE vocabulary, and write every document as token ids.
 
 Byte-level without a prefix space and without any clean-up, so that decoding an
 encoded text gives the very same text, whatever its script.
 """
 
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from rich.progress import track
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from training import config
-from training.documents import read_documents
+from training import config, documents
 
-FOLDER = config.WORK / "vocabulary"
+AT_ONCE = 20_000
+"""Documents encoded together: the tokenizer uses all cores on them."""
 
 
-def learn(texts: list[str], settings: config.Vocabulary) -> Tokenizer:
-    """Learn the merges; id 0 is the end-of-text mark, all 256 bytes are in the alphabet."""
+def learn(texts: Iterable[str], settings: config.Vocabulary) -> Tokenizer:
+    """Learn the merges; id 0 is the end-of-text mark, all 256 bytes are in the alphabet.
+
+    Merges never cross the pieces that the pattern `pieces` cuts a text into.
+    """
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pieces = pre_tokenizers.Split(Regex(settings.pieces), behavior="isolated")
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pieces, plain])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=settings.size,
@@ -32,36 +39,49 @@ def learn(texts: list[str], settings: config.Vocabulary) -> Tokenizer:
     return tokenizer
 
 
-def save(tokenizer: Tokenizer, folder: Path, positions: int) -> None:
-    """Write `tokenizer.json` and `tokenizer_config.json` for `AutoTokenizer`."""
-    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer,
-        bos_token=config.END_OF_TEXT,
-        eos_token=config.END_OF_TEXT,
-        pad_token=config.END_OF_TEXT,
-        model_max_length=positions,
-        clean_up_tokenization_spaces=False,
-    ).save_pretrained(folder)
+def run(settings: config.Config) -> None:
+    """Write `tokenizer.json`, learnt on every n-th training document."""
+    found = documents.read(settings.work / "train.jsonl")
+    sample = (d.text for i, d in enumerate(found) if i % settings.vocabulary.sample_every == 0)
+    tokenizer = learn(sample, settings.vocabulary)
+    tokenizer.save(str(settings.work / "tokenizer.json"))
+    print(f"vocabulary: {tokenizer.get_vocab_size():,} entries", flush=True)
 
 
-def write_tokens(tokenizer: Tokenizer, name: str) -> int:
-    """Write `build/{name}.npy`, uint16 (tokens,), each document ended by id 0; return its length."""
+def batches(path: Path) -> Iterator[list[documents.Document]]:
+    """Documents in groups of `AT_ONCE`."""
+    group: list[documents.Document] = []
+    for document in documents.read(path):
+        group.append(document)
+        if len(group) == AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def encode(settings: config.Config) -> None:
+    """Write `{part}.npy`, uint16 (tokens,), each document ended by id 0, and `{part}.domains.npy`, one a document.
+
+    `encoded.json` names the domains, in the order of their numbers, and counts the tokens.
+    """
+    tokenizer = Tokenizer.from_file(str(settings.work / "tokenizer.json"))
     end = tokenizer.token_to_id(config.END_OF_TEXT)
-    encoded = tokenizer.encode_batch_fast(read_documents(name))
-    tokens = np.concatenate([np.array([*e.ids, end], dtype=np.uint16) for e in encoded])
-    np.save(config.WORK / f"{name}.npy", tokens)
-    return len(tokens)
-
-
-def main() -> None:
-    """Write `build/vocabulary/` and the token files of both parts."""
-    settings = config.load()
-    texts = read_documents("train")[:: settings.vocabulary.sample_every]
-    tokenizer = learn(texts, settings.vocabulary)
-    save(tokenizer, FOLDER, settings.model.positions)
-    for name in ("train", "validation"):
-        print(f"vocabulary: {write_tokens(tokenizer, name):,} {name} tokens", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    names: list[str] = []
+    counts: dict[str, dict[str, int]] = {}
+    for part in documents.PARTS:
+        pieces, kinds = [], []
+        sizes: dict[str, int] = {}
+        for group in track(batches(settings.work / f"{part}.jsonl"), f"encode: {part}"):
+            encoded = tokenizer.encode_batch_fast([document.text for document in group])
+            for document, encoding in zip(group, encoded, strict=True):
+                if document.domain not in names:
+                    names.append(document.domain)
+                kinds.append(names.index(document.domain))
+                pieces.append(np.array([*encoding.ids, end], dtype=np.uint16))
+                sizes[document.domain] = sizes.get(document.domain, 0) + len(pieces[-1])
+        np.save(settings.work / f"{part}.npy", np.concatenate(pieces))
+        np.save(settings.work / f"{part}.domains.npy", np.array(kinds, dtype=np.uint8))
+        counts[part] = sizes
+        print(f"encode: {sum(sizes.values()):,} {part} tokens: {sizes}", flush=True)
+    (settings.work / "encoded.json").write_text(json.dumps({"domains": names, "tokens": counts}), encoding="utf-8")

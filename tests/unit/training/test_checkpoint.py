@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,9 +7,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from training import card, config
 
-SETTINGS = config.load()
-FOLDER = config.CHECKPOINTS / SETTINGS.name
-
+FOLDERS = sorted(path.parent for path in config.CHECKPOINTS.glob("*/model.safetensors"))
+LEARNT = {
+    "quire-verse": "And all the stars of heaven were shining in the",
+    "quire-tunes": "<jig><6/8><G major>\n|:G3GAB|dedB2A|",
+}
 ODD_TEXTS = [
     "",
     " ",
@@ -20,15 +23,17 @@ ODD_TEXTS = [
     "\x00\x07\u200b\ufeff\u00a0end",
 ]
 
-
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(FOLDER)
+pytestmark = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name, scope="module")
 
 
 @pytest.fixture(scope="module")
-def model() -> PreTrainedModel:
-    return AutoModelForCausalLM.from_pretrained(FOLDER).eval()
+def tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder).eval()
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
@@ -36,23 +41,12 @@ def test_decoding_an_encoded_text_gives_the_very_same_text(tokenizer: PreTrained
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-def test_the_vocabulary_is_whole_and_ends_texts_with_id_zero(tokenizer: PreTrainedTokenizerBase) -> None:
-    assert len(tokenizer) == SETTINGS.vocabulary.size
+def test_the_vocabulary_is_whole_and_ends_texts_with_id_zero(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    assert len(tokenizer) == model.config.vocab_size
     assert tokenizer.encode(config.END_OF_TEXT) == [0]
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) == (0, 0, 0)
-
-
-def test_the_config_names_the_shape_that_was_trained(model: PreTrainedModel) -> None:
-    shape = SETTINGS.model
-
-    assert model.config.model_type == "gpt2"
-    assert model.config.n_positions == shape.positions
-    assert (model.config.n_layer, model.config.n_embd, model.config.n_head) == (
-        shape.layers,
-        shape.width,
-        shape.heads,
-    )
-    assert model.config.vocab_size == SETTINGS.vocabulary.size
     assert (model.config.bos_token_id, model.config.eos_token_id) == (0, 0)
 
 
@@ -62,33 +56,36 @@ def test_the_weights_load_in_single_precision_with_a_tied_head(model: PreTrained
 
 
 def test_every_position_gives_finite_logits(model: PreTrainedModel) -> None:
-    ids = torch.arange(SETTINGS.model.positions)[None] % SETTINGS.vocabulary.size
+    ids = torch.arange(model.config.n_positions)[None] % model.config.vocab_size
 
     with torch.inference_mode():
         logits = model(ids, attention_mask=torch.ones_like(ids)).logits
 
-    assert logits.shape == (1, SETTINGS.model.positions, SETTINGS.vocabulary.size)
+    assert logits.shape == (1, model.config.n_positions, model.config.vocab_size)
     assert bool(logits.isfinite().all())
 
 
-def test_the_model_has_learnt_that_verse_goes_on(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+def test_the_model_has_learnt_how_its_texts_go(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    text = "And all the stars of heaven were shining in the"
-    ids = torch.tensor([tokenizer.encode(text)])
+    ids = torch.tensor([tokenizer.encode(LEARNT[folder.name])])
 
     with torch.inference_mode():
         loss = model(ids, attention_mask=torch.ones_like(ids), labels=ids).loss
 
-    assert float(loss) < 5.5  # an untrained model has ln(4096) = 8.3
+    untrained = torch.tensor(float(model.config.vocab_size)).log()
+    assert float(loss) < 0.66 * float(untrained)
 
 
-def test_the_checkpoint_is_small() -> None:
-    assert (FOLDER / "model.safetensors").stat().st_size <= 10_000_000
-    assert (FOLDER / "learning-curve.png").stat().st_size <= 60_000
+def test_the_checkpoint_is_small(folder: Path) -> None:
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= 12_000_000
 
 
-def test_the_card_says_what_the_figures_say() -> None:
-    figures = json.loads((FOLDER / "figures.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["tunes"])
+def test_the_card_says_what_the_figures_say(folder: Path, name: str) -> None:
+    settings = config.load(config.HERE / f"{name}.toml")
+    if folder.name != settings.name:
+        pytest.skip("made by an earlier form of the scripts")
+    figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
 
-    assert (FOLDER / "README.md").read_text(encoding="utf-8") == card.render(SETTINGS, figures)
+    assert (folder / "README.md").read_text(encoding="utf-8") == card.render(settings, figures)

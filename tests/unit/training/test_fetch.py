@@ -1,10 +1,13 @@
+import hashlib
 import os
 import pickle
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
-from training import fetch, inert
+from training import config, fetch
+from training.text import inert, verse
 
 
 class Hostile:
@@ -43,9 +46,19 @@ def test_a_dotted_path_through_an_allowed_module_is_refused() -> None:
         inert.read(stream)
 
 
-def test_content_with_another_checksum_is_refused() -> None:
-    with pytest.raises(fetch.WrongContentError, match="wheel: expected sha256 00"):
-        fetch.checked(b"verse", "00", "wheel")
+def test_content_with_another_checksum_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.whl").write_bytes(b"verse")
+
+    with pytest.raises(fetch.WrongContentError, match=r"a\.whl: expected sha256 00"):
+        fetch.checked(tmp_path / "a.whl", "00")
+
+
+def test_a_file_that_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    (tmp_path / "a.whl").write_bytes(b"verse")
+    sha256 = hashlib.sha256(b"verse").hexdigest()
+    package = config.Package("no client", "a", "1", "a.whl", sha256, "")
+
+    assert fetch.download(package, tmp_path) == tmp_path / "a.whl"
 
 
 def frame(items: list[str], shape: tuple[int, int]) -> inert.Inert:
@@ -59,11 +72,11 @@ def frame(items: list[str], shape: tuple[int, int]) -> inert.Inert:
 
 
 def test_the_text_column_is_the_first_half_of_the_object_block() -> None:
-    lines = fetch.text_column(frame(["a line", "another", "iamb", "trochee"], (2, 2)))
+    lines = verse.text_column(frame(["a line", "another", "iamb", "trochee"], (2, 2)))
 
     assert lines == ["a line", "another"]
 
 
 def test_a_frame_of_another_shape_is_refused() -> None:
-    with pytest.raises(fetch.WrongContentError, match="no text column"):
-        fetch.text_column(frame(["a line"], (2, 2)))
+    with pytest.raises(verse.WrongContentError, match="no text column"):
+        verse.text_column(frame(["a line"], (2, 2)))

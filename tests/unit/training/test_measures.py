@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from training import ngram
-from training.evaluate import split_header, theme_hits
 from training.held_out import bands
 from training.overlap import Span, longest_spans
+from training.text.measuring import theme_hits
 
 
 def tokens(*values: int) -> np.ndarray:
@@ -30,8 +30,8 @@ def test_a_bigram_chance_is_the_witten_bell_mixture() -> None:
 
 
 def test_an_order_that_does_not_fit_its_key_is_refused() -> None:
-    with pytest.raises(ValueError, match="order 6"):
-        ngram.chances(tokens(1), tokens(1), 6, 8)
+    with pytest.raises(ValueError, match="order 5"):
+        ngram.chances(tokens(1), tokens(1), 5, 5000)
 
 
 def by_hand(text: np.ndarray, train: np.ndarray) -> int:
@@ -69,15 +69,8 @@ def test_bands_average_the_positions_they_name() -> None:
     assert bands(np.array([[1.0, 3.0, 5.0]]), 2) == {"0-1": 2.0, "2-2": 5.0}
 
 
-def test_a_document_splits_into_header_and_lines() -> None:
-    document = "The Sea\n\nA poem about sea.\n\nO sea\nO sail"
-
-    assert split_header(document) == ("The Sea\n\nA poem about sea.\n\n", "O sea\nO sail")
-    assert split_header("O sea\nO sail") == ("", "O sea\nO sail")
-
-
 def test_theme_hits_count_the_words_asked_for() -> None:
-    heads = ["A poem about sea and sand.\n\n", "", "The Mill\n\nA poem about wheel.\n\n"]
+    headers = ["<en><verse>|sea and sand\n", "<zh><五绝>|\n", "<en><verse>The Mill|wheel\n"]
 
-    assert theme_hits(heads, ["the sea!", "sand", "Wheel on wheel"]) == pytest.approx(2 / 3, abs=1e-3)
-    assert theme_hits([""], ["the sea"]) is None
+    assert theme_hits(headers, ["the sea!", "sand", "Wheel on wheel"]) == pytest.approx(2 / 3, abs=1e-3)
+    assert theme_hits(["<en><verse>|\n"], ["the sea"]) is None

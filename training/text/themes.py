@@ -5,9 +5,9 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-from training import config
-from training.clean import ENGLISH, WORD
+from training.text.verse import ENGLISH, WORD
 
 # Prepositions stand here too: nobody writes "the autumn" as often as "in autumn".
 _BEFORE_NOUNS = "the a an my thy his her our their your this that no every of in with from by for"
@@ -32,6 +32,16 @@ SMALL = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What may be a theme word, judged on every n-th passage, and how many a theme has at most."""
+
+    most: int
+    sample_every: int
+    least_blocks: int
+    nounness: float
+
+
 def noun_like(blocks: Iterable[str]) -> dict[str, float]:
     """Share of each lower-case word's uses that stand where nouns do.
 
@@ -53,7 +63,7 @@ def noun_like(blocks: Iterable[str]) -> dict[str, float]:
     return {word: nouns[word] / count for word, count in uses.items() if word not in STOP}
 
 
-def rarity(blocks: Sequence[str], settings: config.Documents) -> dict[str, float]:
+def rarity(blocks: Sequence[str], settings: Settings) -> dict[str, float]:
     """Inverse document frequency, in nats, of every word that may be a theme."""
     nounness = noun_like(blocks)
     found: Counter[str] = Counter()

@@ -1,0 +1,1 @@
+"""Text for the bilingual model: English verse, prose, plays and speeches, Chinese verse and prose."""

@@ -1,0 +1,1 @@
+"""Tunes in ABC: reading, checking, transposing and writing them."""
