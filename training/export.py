@@ -29,6 +29,7 @@ def model_config(settings: config.Config) -> GPT2Config:
         eos_token_id=END,
         pad_token_id=END,
         dtype=torch.float32,
+        **({"quire_kind": "music"} if settings.kind == "tunes" else {}),  # workers ask for it; text needs no word
     )
 
 
