@@ -162,7 +162,7 @@ class RangeNotSatisfiable(QuireError):
     status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     code = "range_not_satisfiable"
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = 0) -> None:
         super().__init__(f"The range begins behind the end: there are {size} bytes.")
         self.size = size
 

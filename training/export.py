@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,9 +14,14 @@ from training.rows import END
 
 
 def model_config(settings: config.Config) -> GPT2Config:
-    """The shape as `transformers` names it; the head is tied, attention itself had no dropout."""
+    """The shape as `transformers` names it; the head is tied, attention itself had no dropout.
+
+    `quire_kind` tells workers that a model is for tunes.
+    """
     shape = settings.model
+    kind: dict[str, Any] = {"quire_kind": "music"} if settings.kind == "tunes" else {}
     return GPT2Config(
+        **kind,
         architectures=["GPT2LMHeadModel"],
         vocab_size=settings.vocabulary.size,
         n_positions=shape.positions,
@@ -29,7 +35,6 @@ def model_config(settings: config.Config) -> GPT2Config:
         eos_token_id=END,
         pad_token_id=END,
         dtype=torch.float32,
-        **({"quire_kind": "music"} if settings.kind == "tunes" else {}),  # workers ask for it; text needs no word
     )
 
 

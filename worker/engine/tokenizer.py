@@ -85,12 +85,8 @@ class Tokenizer:
 
         Empty if this tokenizer is not of the byte-level kind: what its tokens write depends on their neighbours.
         """
-        if not isinstance(self._backend.decoder, decoders.ByteLevel):
-            return []
-        size = self._backend.get_vocab_size(with_added_tokens=True)
-        added = self._backend.get_added_tokens_decoder()
-        texts = [None if token in added else self._backend.id_to_token(token) for token in range(size)]
-        return [bytes(_BYTES[letter] for letter in text) if text else b"" for text in texts]
+        of = self.token_bytes
+        return [] if of is None else [of.get(token, b"") for token in range(max(of) + 1)]
 
     def serialise(self) -> str:
         """Return the text of tokenizer.json, from which the `tokenizers` library makes the same tokenizer."""

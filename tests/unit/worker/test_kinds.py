@@ -37,7 +37,8 @@ def test_a_model_that_cannot_write_tunes_is_not_served_for_music() -> None:
         database_url="postgresql://nowhere", redis_url="redis://nowhere", master_keys=testing.MASTER_KEYS,
         models={"tiny": "nowhere"},
     )  # fmt: skip
-    tokenizer = SimpleNamespace(texts=["", "word"], end_ids=frozenset({0}), encode=list)
+    written = [b"", b"word"]
+    tokenizer = SimpleNamespace(texts=["", "word"], written=lambda: written, end_ids=frozenset({0}), encode=list)
     engine = SimpleNamespace(tokenizer=tokenizer, vocab_size=2, slots=1, numerics=None)
 
     with pytest.raises(ModelRefused, match="tiny cannot make music: The vocabulary cannot write tunes"):
