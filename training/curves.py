@@ -23,12 +23,13 @@ def plot(curve: Sequence[Mapping[str, Any]], path: Path) -> None:
     for name in [name for name in checks[-1]["held_out"] if name != "all"][:MOST_DOMAINS]:
         domains.plot(places, [record["held_out"].get(name) for record in checks], "o-", label=name, markersize=3)
     domains.set(ylabel="held-out loss, nats a token")
+    domains.margins(y=0.35)
     rates.plot(tokens, [record["rate"] for record in curve])
     rates.set(ylabel="learning rate")
     for axes in (losses, domains, rates):
         axes.set(xlabel="million tokens trained")
         axes.grid(visible=True, alpha=0.3)
     losses.legend()
-    domains.legend(fontsize=7)
+    domains.legend(fontsize=6, ncols=2, loc="upper right")
     figure.savefig(path)
     plt.close(figure)
