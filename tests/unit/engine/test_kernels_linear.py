@@ -47,6 +47,14 @@ def test_a_product_adds_up_in_order_and_rounds_as_said(level: Level, depth: int,
 
 
 @LEVEL
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_no_rows_give_no_rows(level: Level, precision: str) -> None:
+    linear = backend(level, precision=precision).linear(random(96, 64), None)
+
+    assert linear(torch.empty(0, 64)).shape == (0, 96)
+
+
+@LEVEL
 def test_a_product_may_be_added_to_what_is_there(level: Level) -> None:
     x, weight, bias, hidden = random(9, 64), random(96, 64, seed=2), random(96, seed=3), random(9, 96, seed=4)
     linear = backend(level).linear(weight, bias)

@@ -81,6 +81,7 @@ static void multiply_panel(const void *job, int panel, int thread) {
 /* y = after(x W + bias), or y + x W + bias where `what` is ADD. */
 void quire_linear_f32(const float *x, const float *matrix, const float *bias, float *y, float *packed, int rows,
                       int depth, int columns, int what) {
+    if (rows < 1) return; /* a step that goes on with prompts alone asks for no logits */
     const struct Linear job = {{bias, y, columns, what}, x, matrix, packed, rows, depth, threads()};
     enter();
     run(pack_slice, &job, (depth + SLICE - 1) / SLICE, ALL_THREADS);

@@ -115,6 +115,7 @@ void quire_pack_i8(const int8_t *codes, int8_t *matrix, int32_t *offsets, int de
 void quire_linear_i8(const float *x, const int8_t *matrix, const float *scales, const int32_t *offsets,
                      const float *bias, float *y, int8_t *codes, float *x_scales, int rows, int depth, int columns,
                      int what) {
+    if (rows < 1) return; /* a step that goes on with prompts alone asks for no logits */
     const struct Linear job = {{bias, y, columns, what}, x,    matrix, scales, offsets, (uint8_t *)codes,
                                x_scales,                 rows, depth};
     enter();
