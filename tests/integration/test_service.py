@@ -26,6 +26,9 @@ from worker.service import Service
 
 
 class FakeTokenizer:
+    def written(self) -> list[bytes]:
+        return []
+
     def encode(self, prompt: str) -> list[int]:
         return list(byte_ids(prompt))
 
