@@ -26,6 +26,8 @@ from worker.service import Service
 
 
 class FakeTokenizer:
+    end_ids = frozenset({256})
+
     def written(self) -> list[bytes]:
         return []
 
