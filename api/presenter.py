@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from api import responses
+from api.events import Moved
 from quire import artifacts, ids, store
 from quire.crypto import DataKey
 from quire.pieces import Piece
@@ -28,7 +29,7 @@ class Facts:
 def job(
     row: store.Job, facts: Facts, pieces: Sequence[Piece], files: Sequence[responses.Artifact]
 ) -> responses.Job:
-    texts = responses.Output(pieces=[_piece(piece) for piece in pieces]) if pieces else None
+    texts = responses.Output(pieces=[piece(each) for each in pieces]) if pieces else None
     shown = job_in_list(row, facts)
     return responses.Job(**dict(shown), input=_input(facts.spec), output=texts, artifacts=list(files))
 
@@ -60,6 +61,28 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
             prompt_tokens=billed, completion_tokens=facts.tokens, total_tokens=billed + facts.tokens
         ),
         error=responses.Failure(**row.error) if row.error else None,
+    )
+
+
+def piece(row: Piece) -> responses.JobPiece:
+    logprobs = responses.PieceLogprobs(**asdict(row.logprobs)) if row.logprobs else None
+    return responses.JobPiece(
+        index=row.index,
+        text=row.text,
+        tokens=len(row.ids),
+        finish_reason=row.finish,
+        logprobs=logprobs,
+    )
+
+
+def moved(event: Moved) -> responses.StateEvent:
+    eta = responses.Eta(p50=event.eta.p50, p90=event.eta.p90) if event.eta else None
+    return responses.StateEvent(
+        state=event.state,
+        blocked_by=event.blocked_by,
+        queue=responses.Queue(position=event.position, more=event.more, eta=eta),
+        attempts=event.attempts,
+        error=responses.Failure(**event.error) if event.error else None,
     )
 
 
@@ -171,17 +194,6 @@ def _parameters(seed: int, spec: Spec) -> responses.JobParameters:
     # Not checked again: they were when they were sent, and a range may have been narrowed since.
     return responses.JobParameters.model_construct(
         **drawn | {"best_of": spec.parameters.draws, "seed": seed, "truncate": spec.input.truncate}
-    )
-
-
-def _piece(piece: Piece) -> responses.JobPiece:
-    logprobs = responses.PieceLogprobs(**asdict(piece.logprobs)) if piece.logprobs else None
-    return responses.JobPiece(
-        index=piece.index,
-        text=piece.text,
-        tokens=len(piece.ids),
-        finish_reason=piece.finish,
-        logprobs=logprobs,
     )
 
 

@@ -6,6 +6,7 @@ from api.accounts import Accounts
 from api.auth import Authenticator
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
+from api.following import Follower
 from api.metrics import Metrics
 from api.oversight import Oversight
 from api.readiness import Readiness
@@ -26,6 +27,7 @@ class Services:
     bulk_submissions: BulkSubmissions
     reader: JobReader
     waiting: WaitingRoom
+    follower: Follower
     tenancy: Tenancy
     accounts: Accounts
     oversight: Oversight

@@ -73,8 +73,10 @@ class Settings(ModelSettings, DatabaseSettings):
     # The API.
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     max_bulk_bytes: int = Field(default=50_000_000, ge=1_000)  # of a body with many jobs
-    max_waiters: int = Field(default=128, ge=0)  # long polls a process holds open at once
+    max_waiters: int = Field(default=256, ge=0)  # long polls and event streams a process holds open at once
     max_wait_seconds: float = Field(default=60.0, ge=0)
+    max_stream_seconds: float = Field(default=1800.0, gt=0)  # then a reader of events has to come back
+    stream_heartbeat_seconds: float = Field(default=15.0, gt=0)  # of silence, before proxies take it for the end
     idempotency_hours: int = Field(default=24, ge=1)
     bad_keys_per_minute: int = Field(default=30, ge=1)  # from one address, or of one key; then 429
     proxies: int = Field(default=0, ge=0, le=8)  # own ones in front, which tell the address by X-Forwarded-For

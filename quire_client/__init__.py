@@ -31,6 +31,7 @@ from quire_client.errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
+from quire_client.events import Event, ProgressEvent, StateEvent, TextEvent, TruncateEvent
 from quire_client.fields import JobFields
 from quire_client.job import Job, Piece
 from quire_client.retry import Retry
@@ -45,6 +46,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "Event",
     "FieldProblem",
     "GoneError",
     "Job",
@@ -61,13 +63,17 @@ __all__ = [
     "Page",
     "PermissionDeniedError",
     "Piece",
+    "ProgressEvent",
     "Quire",
     "QuireError",
     "QuotaExceededError",
     "Receipt",
     "Retry",
     "ServerError",
+    "StateEvent",
     "Tenant",
+    "TextEvent",
+    "TruncateEvent",
     "UnavailableError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",
