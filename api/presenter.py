@@ -28,7 +28,7 @@ class Facts:
 def job(
     row: store.Job, facts: Facts, pieces: Sequence[Piece], files: Sequence[responses.Artifact]
 ) -> responses.Job:
-    texts = responses.Output(pieces=[_piece(piece) for piece in pieces]) if pieces else None
+    texts = responses.Output(pieces=[piece(each) for each in pieces]) if pieces else None
     shown = job_in_list(row, facts)
     return responses.Job(**dict(shown), input=_input(facts.spec), output=texts, artifacts=list(files))
 
@@ -44,6 +44,7 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
         priority=row.priority,
         metadata=row.user_metadata,
         retention_hours=row.retention_hours,
+        batch_id=ids.show(ids.BATCH, row.batch_id) if row.batch_id else None,
         parameters=_parameters(row.seed, facts.spec),
         queue=_queue(facts.standing),
         progress=responses.Progress(tokens=facts.tokens, max_tokens=row.max_tokens),
@@ -174,13 +175,13 @@ def _parameters(seed: int, spec: Spec) -> responses.JobParameters:
     )
 
 
-def _piece(piece: Piece) -> responses.JobPiece:
-    logprobs = responses.PieceLogprobs(**asdict(piece.logprobs)) if piece.logprobs else None
+def piece(row: Piece) -> responses.JobPiece:
+    logprobs = responses.PieceLogprobs(**asdict(row.logprobs)) if row.logprobs else None
     return responses.JobPiece(
-        index=piece.index,
-        text=piece.text,
-        tokens=len(piece.ids),
-        finish_reason=piece.finish,
+        index=row.index,
+        text=row.text,
+        tokens=len(row.ids),
+        finish_reason=row.finish,
         logprobs=logprobs,
     )
 
