@@ -4,6 +4,10 @@ from flask import Flask
 
 from api.accounts import Accounts
 from api.auth import Authenticator
+from api.batches.opening import Limits, Opening
+from api.batches.results import Results
+from api.batches.retrying import Retrying
+from api.batches.view import BatchReader
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.drafting import Catalogue
@@ -15,8 +19,8 @@ from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import admin, artifacts, docs, health, jobs, models, tenants, usage
-from api.services import Services
+from api.routes import admin, artifacts, batches, docs, health, jobs, models, tenants, usage
+from api.services import BatchServices, Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
 from api.throttle import Failures
@@ -81,6 +85,7 @@ def create_app(
             publisher=publisher,
             submitted=metrics.submitted,
         ),
+        batches=_batches(settings, database, ring, catalogue),
         reader=reader,
         waiting=waiting,
         follower=Follower(
@@ -96,6 +101,18 @@ def create_app(
     return assemble(services)
 
 
+def _batches(settings: Settings, database: Database, ring: KeyRing, catalogue: Catalogue) -> BatchServices:
+    limits = Limits(settings.max_batch_items, settings.max_open_batches)
+    opening = Opening(database=database, ring=ring, catalogue=catalogue, limits=limits)
+    return BatchServices(
+        opening=opening,
+        reader=BatchReader(database),
+        results=Results(database, ring),
+        retrying=Retrying(database, opening),
+        most_bytes=settings.max_batch_bytes,
+    )
+
+
 def assemble(services: Services) -> Flask:
     """Hang the routes into a Flask app."""
     app = Flask("api", static_folder=None)
@@ -106,6 +123,6 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, artifacts, models, tenants, usage, admin, health, docs):
+    for routes in (jobs, artifacts, batches, models, tenants, usage, admin, health, docs):
         app.register_blueprint(routes.blueprint(services))
     return app

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from api import responses, schemas
+from api.batches import answers as batch_answers
+from api.batches import requests as batch_requests
 from quire.artifacts import MEDIA_TYPES
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
@@ -14,6 +16,7 @@ Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
 FILES = tuple(MEDIA_TYPES.values())
 FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
+RESULTS = ("application/jsonl", "text/csv")
 SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 
@@ -36,6 +39,7 @@ class Operation:
     answers: Mapping[int, Answer]
     security: Security | None = None
     body: type[BaseModel] | None = None
+    form: type[BaseModel] | None = None  # or this, as one part of a form beside a file
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()  # request headers that mean something here
     errors: tuple[int, ...] = field(default=())  # beside those of all operations alike
@@ -87,6 +91,39 @@ OPERATIONS = (
     ),
     Operation(
         "DELETE", "/v1/jobs/{job_id}", "Jobs", "Delete a job that is over, with its text",
+        {204: Answer()}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/batches", "Batches", "Submit a batch: all of its items are taken, or none",
+        {202: Answer(batch_answers.Batch, headers=("Location", "Idempotent-Replayed", "Retry-After"))},
+        "jobs:write", body=batch_requests.BatchRequest, form=batch_requests.BatchOptions,
+        headers=("Idempotency-Key",), errors=SUBMIT_ERRORS,
+    ),
+    Operation(
+        "GET", "/v1/batches", "Batches", "List batches, newest first",
+        {200: Answer(batch_answers.BatchPage)}, "jobs:read", query=batch_requests.BatchQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/batches/{batch_id}", "Batches", "Look at a batch",
+        {200: Answer(batch_answers.Batch, headers=("Retry-After",))}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/batches/{batch_id}/results", "Batches", "Read what has ended, as a file that grows",
+        {200: Answer(media=RESULTS[0], or_media=RESULTS[1:], headers=("Accept-Ranges", "Next-Cursor")),
+         206: Answer(media=RESULTS[0], or_media=RESULTS[1:], headers=("Accept-Ranges", "Content-Range"))},
+        "jobs:read", query=batch_requests.ResultsQuery, headers=("Range",), errors=(400, 404, 416),
+    ),
+    Operation(
+        "POST", "/v1/batches/{batch_id}/cancel", "Batches", "End a batch now; one that is over stays as it is",
+        {200: Answer(batch_answers.Batch)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/batches/{batch_id}/retry", "Batches", "Run again what did not succeed, as a batch of its own",
+        {202: Answer(batch_answers.Batch, headers=("Location", "Retry-After"))},
+        "jobs:write", body=batch_requests.RetryRequest, errors=(400, 404, 409, 413, 415),
+    ),
+    Operation(
+        "DELETE", "/v1/batches/{batch_id}", "Batches", "Delete a batch that is over, with its jobs",
         {204: Answer()}, "jobs:write", errors=(404, 409),
     ),
     Operation(

@@ -45,6 +45,7 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
         priority=row.priority,
         metadata=row.user_metadata,
         retention_hours=row.retention_hours,
+        batch_id=ids.show(ids.BATCH, row.batch_id) if row.batch_id else None,
         parameters=_parameters(row.seed, facts.spec),
         queue=_queue(facts.standing),
         progress=responses.Progress(tokens=facts.tokens, max_tokens=row.max_tokens),

@@ -119,6 +119,7 @@ class JobInList(Response):
     retention_hours: int | None = Field(
         description="Deleted so long after its end; null: as the tenant's jobs are."
     )
+    batch_id: str | None = Field(description="The batch of which it is an item.")
     parameters: JobParameters
     queue: Queue
     progress: Progress
@@ -359,6 +360,7 @@ class Ready(Response):
 class WrongField(Response):
     field: str
     message: str
+    line: int | None = Field(default=None, description="In a file that was sent, from 1.")
 
 
 class OpenAIError(Response):

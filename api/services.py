@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from api.accounts import Accounts
 from api.auth import Authenticator
+from api.batches.opening import Opening
+from api.batches.results import Results
+from api.batches.retrying import Retrying
+from api.batches.view import BatchReader
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.following import Follower
@@ -18,6 +22,15 @@ from quire.database import Database
 
 
 @dataclass(frozen=True)
+class BatchServices:
+    opening: Opening
+    reader: BatchReader
+    results: Results
+    retrying: Retrying
+    most_bytes: int  # of a file with items
+
+
+@dataclass(frozen=True)
 class Services:
     database: Database
     authenticator: Authenticator
@@ -25,6 +38,7 @@ class Services:
     bulk_bodies: BodyReader
     submissions: Submissions
     bulk_submissions: BulkSubmissions
+    batches: BatchServices
     reader: JobReader
     waiting: WaitingRoom
     follower: Follower

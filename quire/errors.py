@@ -41,10 +41,11 @@ from quire.quotas import Allowance
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One thing wrong with one field; `field` is a dotted path, as `stop.0`."""
+    """One thing wrong with one field; `field` is a dotted path, as `stop.0`; `line`: in a file that was sent."""
 
     field: str
     message: str
+    line: int | None = None
 
 
 class QuireError(Exception):
@@ -162,9 +163,10 @@ class RangeNotSatisfiable(QuireError):
     status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     code = "range_not_satisfiable"
 
-    def __init__(self, size: int = 0) -> None:
-        super().__init__(f"The range begins behind the end: there are {size} bytes.")
-        self.size = size
+    def __init__(self, size: int | None = None) -> None:
+        told = "" if size is None else f" There are {size} bytes."
+        super().__init__(f"The range begins behind the end.{told}")
+        self.size = size  # bytes; None: it may yet grow
 
 
 class UnsupportedMediaType(QuireError):

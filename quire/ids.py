@@ -5,7 +5,7 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
-JOB, TENANT, KEY, WORKER = "job", "ten", "key", "wrk"
+JOB, TENANT, KEY, WORKER, BATCH = "job", "ten", "key", "wrk", "batch"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

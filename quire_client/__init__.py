@@ -5,6 +5,7 @@ with Quire() as quire:
     print(quire.jobs.wait(job.id).text)
 """
 
+from quire_client.batch import Batch, BatchResult
 from quire_client.client import Quire
 from quire_client.clock import Clock
 from quire_client.errors import (
@@ -42,6 +43,8 @@ __all__ = [
     "APIError",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchResult",
     "Clock",
     "ConfigurationError",
     "ConflictError",

@@ -10,6 +10,7 @@ from quire_client.connection import Connection
 from quire_client.errors import ConfigurationError
 from quire_client.resources.accounts import Accounts
 from quire_client.resources.admin import Admin
+from quire_client.resources.batches import Batches
 from quire_client.resources.jobs import Jobs
 from quire_client.resources.keys import Keys
 from quire_client.resources.models import Models
@@ -57,6 +58,7 @@ class Quire:
             clock=clock or Clock(),
         )
         self.jobs = Jobs(self._connection)
+        self.batches = Batches(self._connection)
         self.models = Models(self._connection)
         self.accounts = Accounts(self._connection)
         self.tenants = Tenants(self._connection)

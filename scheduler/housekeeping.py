@@ -2,6 +2,7 @@
 
 import logging
 
+from quire import batches
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import UndecryptableError
@@ -42,6 +43,14 @@ def forget_jobs(database: Database, days: int | None) -> int:
     with database.service() as session:
         tenants = forgetting.remove(session, forgetting.past_tenants_retention(session, days, BATCH))
     return own.jobs + tenants.jobs
+
+
+def forget_batches(database: Database, days: int | None) -> int:
+    """Delete batches that are older than they asked or their tenant keeps them, and those never released."""
+    with database.service() as session:
+        old = batches.forget(session, days, BATCH)
+    with database.service() as session:
+        return old + batches.forget_received(session, BATCH)
 
 
 def rewrap_data_keys(database: Database, ring: KeyRing) -> int:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from redis import Redis
 from sqlalchemy.orm import Session
 
-from quire import jobs, tenants
+from quire import batches, jobs, tenants
 from quire.crypto import KeyRing
 from quire.database import SCHEDULER_CONNECTIONS, Database
 from quire.queue import celery_app
 from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
-from scheduler import accounts, compaction, forecasting, housekeeping, tokens
+from scheduler import accounts, batching, compaction, forecasting, housekeeping, tokens
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
 
@@ -33,6 +33,8 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("release", settings.tick_seconds, lambda: in_one(database, jobs.release_due)),
         Duty("expire", settings.tick_seconds, lambda: in_one(database, jobs.expire_overdue)),
         Duty("reap", settings.tick_seconds, reaper.run),
+        Duty("batches", settings.tick_seconds, batching.Batching(database, window=settings.batch_window).run),
+        Duty("overdue_batches", settings.tick_seconds, lambda: in_one(database, batches.expire_overdue)),
         Duty("top_up", settings.tick_seconds, lambda: tokens.top_up(database, client, app)),
         Duty("accounts", 0.5, lambda: accounts.take_over(database)),
         Duty("forecast", forecasting.EVERY, lambda: forecasting.measure(database)),
@@ -41,6 +43,7 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("put_back", settings.tick_seconds, lambda: in_one(database, jobs.put_back_suspended)),
         Duty("erase", 1.0, lambda: in_rounds(lambda: in_one(database, tenants.erase))),
         Duty("retention", 5.0, lambda: in_rounds(lambda: housekeeping.forget_jobs(database, days))),
+        Duty("old_batches", 5.0, lambda: in_rounds(lambda: housekeeping.forget_batches(database, days))),
         Duty("rewrap", 60.0, lambda: housekeeping.rewrap_data_keys(database, ring)),
         Duty(
             "idempotency", hour, lambda: housekeeping.forget_idempotency_keys(database, settings.idempotency_hours)

@@ -6,11 +6,12 @@ Three things hold everywhere. A transition locks its jobs first, in the order of
 key order. What a worker says is fenced: it counts only while the job is running under the fence that the worker
 claimed. A terminal state never changes.
 
-Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`keeping`). Their steps end in
-`steps`.
+Who knocks: the API (`submitting`, `bulk`), a worker (`working`), a scheduler (`keeping`, `batching`).
+Their steps end in `steps`.
 """
 
 from quire.jobs.backlogs import Backlogs
+from quire.jobs.batching import NextItem, collect, end_live, next_items, queue_items, uncollected
 from quire.jobs.bulk import submit_many
 from quire.jobs.keeping import (
     acquit_neighbours,
@@ -26,6 +27,7 @@ from quire.jobs.working import Claimed, Outcome, Report, claim, commit, keep_art
 __all__ = [
     "Backlogs",
     "Claimed",
+    "NextItem",
     "Once",
     "Outcome",
     "Report",
@@ -34,16 +36,21 @@ __all__ = [
     "cancel",
     "cancel_live",
     "claim",
+    "collect",
     "commit",
     "delete",
+    "end_live",
     "expire_overdue",
     "first_made_before",
     "keep_artifacts",
     "made_before",
+    "next_items",
     "put_back_suspended",
     "put_back_unknown",
+    "queue_items",
     "release_due",
     "requeue_orphans",
     "submit",
     "submit_many",
+    "uncollected",
 ]

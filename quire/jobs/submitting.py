@@ -158,7 +158,7 @@ def delete(session: Session, tenant_id: UUID, job_id: UUID) -> None:
 
     Raises:
         NotFound: the tenant has no such job.
-        Conflict: it is queued or running.
+        Conflict: it is queued or running, or an item of a batch.
 
     """
     job = job_steps.of_tenant(session, tenant_id, job_id, lock=True)
@@ -166,5 +166,7 @@ def delete(session: Session, tenant_id: UUID, job_id: UUID) -> None:
         raise errors.NotFound
     if not job.state.is_terminal:
         raise errors.Conflict(f"The job is {job.state}: cancel it before deleting it.")
+    if job.batch_id is not None:
+        raise errors.Conflict("The job is an item of a batch, and is deleted with it.")
     chunks.delete(session, job.id)
     session.delete(job)  # and with it, by foreign keys, its artifacts

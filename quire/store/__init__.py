@@ -2,6 +2,7 @@
 
 from quire.store.artifact import Artifact, ArtifactPart
 from quire.store.base import Base
+from quire.store.batch import Batch, BatchItem
 from quire.store.chunk import Chunk
 from quire.store.forecast import Forecast, Guess, LaneForecast
 from quire.store.idempotency import IdempotencyKey
@@ -19,6 +20,8 @@ __all__ = [
     "Artifact",
     "ArtifactPart",
     "Base",
+    "Batch",
+    "BatchItem",
     "Chunk",
     "Entry",
     "Forecast",

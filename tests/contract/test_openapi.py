@@ -60,11 +60,15 @@ def test_real_answers_are_what_the_document_says(
     operator.post(f"/v1/tenants/{gone}/suspend")
     operator.delete(f"/v1/tenants/{gone}")
     files = finished_tune(api, place)
-    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"]}
+    batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
+    api.post(f"/v1/batches/{over}/cancel")
+    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch}
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
         "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
+        "/v1/batches": {"items": [{"prompt": "Once"}]},
+        "/v1/batches/{batch_id}/retry": {"states": ["cancelled"]},
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
         "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},
@@ -81,6 +85,8 @@ def test_real_answers_are_what_the_document_says(
         names = ids | {"tenant_id": gone} if operation.path.endswith("/receipt") else ids
         if operation.path.endswith("/output"):
             worker.finish(job["id"])
+        if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":
+            names = ids | {"batch_id": over}
         if "/artifacts" in operation.path:
             names = {"job_id": files, "name": "tune-0.mid"}
         for status in operation.answers:

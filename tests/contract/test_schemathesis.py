@@ -87,6 +87,11 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     worker.claim()
     for job in jobs[:3]:
         worker.finish(job, words("The end."))
+    asked = {"items": [{"prompt": MARK, "custom_id": "a"}]}
+    theirs_batch = shown(theirs.post("/v1/batches", json=asked))["id"]
+    batches = [shown(mine.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(4)]
+    for batch in (*batches[:3], theirs_batch):
+        (theirs if batch == theirs_batch else mine).post(f"/v1/batches/{batch}/cancel")
     operator = Api(app, ADMIN_TOKEN)
     spare = [shown(operator.post("/v1/tenants", json={"name": name}))["id"] for name in ("active", "idle", "gone")]
     keys = [shown(operator.post(f"/v1/tenants/{tenant}/keys", json={}))["id"] for tenant in spare]
@@ -96,6 +101,7 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     tune = finished_tune(mine, place)
     ids = {  # the simplest first
         "job_id": [tune, *jobs, *theirs_jobs],
+        "batch_id": [*batches, theirs_batch],
         "tenant_id": spare,
         "key_id": keys,
         "name": ["tune-0.mid", "tune-0.svg", "tune-0.wav"],
@@ -130,6 +136,15 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(world: World, method
             asked = case.body.get("jobs") if isinstance(case.body, dict) else None
             some = [job for job in asked[:3] if isinstance(job, dict)] if isinstance(asked, list) else []
             case.body = {"jobs": [by_the_rules(job) for job in some] or [{"prompt": "Once"}]}
+        if (
+            (method, path) == ("POST", "/v1/batches")
+            and isinstance(case.body, dict)
+            and not data.draw(st.booleans())
+        ):
+            case.body = {"items": [{"prompt": "Once"}]}
+            case.media_type = "application/json"
+        if path.endswith("/retry") and not data.draw(st.booleans()):
+            case.body = {"states": ["cancelled"]}
         if case.query and not data.draw(st.booleans()):
             case.query = {}
         response = case.call(headers=headers)

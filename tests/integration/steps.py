@@ -6,8 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
-from quire import jobs, testing
+from quire import batches, jobs, testing
 from quire.artifacts import Made, sealed
+from quire.batches import Draft, Item
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
@@ -39,6 +40,19 @@ def many_queued(place: Place, count: int, owner: Tenant | None = None, **columns
     owner = owner or place.tenant
     with place.database.tenant(owner.id) as session:
         return [testing.add_job(session, owner, **columns).id for _ in range(count)]
+
+
+def batch(place: Place, count: int, owner: Tenant | None = None, **draft: Any) -> UUID:
+    """One more batch, of so many items."""
+    tenant = owner or place.tenant
+    asked = Draft(**{"tenant_id": tenant.id, "priority": 0} | draft)
+    with place.database.tenant(tenant.id) as session:
+        new = batches.open_batch(session, asked, most_items=50_000, most_open=100)
+        items = [
+            Item(n, f"c{n}", testing.submission(tenant, f"Item {n % 10}", id=new.job(n))) for n in range(count)
+        ]
+        batches.add_items(session, new, items)
+        return batches.release(session, new).id
 
 
 def worker(place: Place, **columns: Any) -> UUID:

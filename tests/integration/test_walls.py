@@ -23,6 +23,8 @@ from tests.integration import steps
 TABLES = (
     "artifact_parts",
     "artifacts",
+    "batch_items",
+    "batches",
     "chunks",
     "idempotency_keys",
     "jobs",
@@ -32,18 +34,21 @@ TABLES = (
     "usage",
 )
 UPDATES = {
+    "batch_items": "UPDATE batch_items SET place = 9",
+    "batches": "UPDATE batches SET priority = 9",
     "jobs": "UPDATE jobs SET priority = 9",
     "lanes": "UPDATE lanes SET virtual_time = 0",
     "ledger": "UPDATE ledger SET completion_tokens = 0",
     "usage": "UPDATE usage SET reserved = 0",
 }
-DELETES = ("jobs", "chunks")
+DELETES = ("jobs", "chunks", "batch_items")
 
 
 def furnish(place: Place, owner: Tenant) -> None:
     """One row in each table."""
     with place.database.tenant(owner.id) as session:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
+    steps.batch(place, 1, owner)
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.keep(place, claimed, Made(0, "abc", b"X:1"))
     steps.succeed(place, claimed, "Hello")
