@@ -16,7 +16,9 @@ class ModelSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="QUIRE_", frozen=True, extra="ignore")
 
     # "name=folder-or-hub-id", comma-separated; the first is the default of a job without a model.
-    models: Annotated[dict[str, str], NoDecode] = Field(default={"quire-verse": "checkpoints/quire-verse"})
+    models: Annotated[dict[str, str], NoDecode] = Field(
+        default={"quire-verse": "checkpoints/quire-verse", "quire-tunes": "checkpoints/quire-tunes"}
+    )
 
     @field_validator("models", mode="before")
     @classmethod
