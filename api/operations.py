@@ -53,6 +53,11 @@ OPERATIONS = (
         "jobs:write", body=schemas.BulkRequest, headers=("Idempotency-Key",), errors=(400, 409, 413, 415, 422),
     ),
     Operation(
+        "POST", "/v1/jobs/plan", "Jobs", "Preview the plan of a book; nothing is queued",
+        {200: Answer(responses.PlannedBook)},
+        "jobs:write", body=schemas.JobRequest, errors=(400, 413, 415),
+    ),
+    Operation(
         "GET", "/v1/jobs", "Jobs", "List jobs, newest first",
         {200: Answer(responses.JobPage)}, "jobs:read", query=schemas.JobQuery, errors=(400,),
     ),

@@ -36,12 +36,21 @@ class MakesMusic(Protocol):
     ) -> list[Entry]: ...
 
 
+class WritesBooks(Protocol):
+    """Who does long-form jobs: `worker.novelist.Novelist`."""
+
+    def write(
+        self, job: Claimed, spec: Spec, written: Sequence[Piece], job_log: JobLog, sequences: Sequences
+    ) -> None: ...
+
+
 class Runner:
     """Serves slots.
 
     `encode` turns a prompt into token ids; `constrain` makes the constraint of some rules and a number of tokens;
     `mark_alone` notes that a job has the engine to itself, and is False if the job was lost; `on_dead` ends the
-    process, for an engine that died is no longer of use; `studio` does the music jobs, if the model is for them.
+    process, for an engine that died is no longer of use; `novelist` does the long-form jobs; `studio` does music,
+    if the model is for it.
     """
 
     def __init__(
@@ -56,6 +65,7 @@ class Runner:
         max_attempts: int,
         mark_alone: Callable[[Claimed], bool],
         on_dead: Callable[[], None],
+        novelist: WritesBooks,
         studio: MakesMusic | None = None,
     ) -> None:
         self._engine = engine
@@ -67,6 +77,7 @@ class Runner:
         self._max_attempts = max_attempts
         self._mark_alone = mark_alone
         self._on_dead = on_dead
+        self._novelist = novelist
         self._studio = studio
         self._gate = Gate()
         self._running: dict[Run, Sequences] = {}
@@ -167,6 +178,9 @@ class Runner:
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
+        if spec.longform is not None:
+            self._novelist.write(job, spec, written, job_log, sequences)
+            return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
         if spec.music is not None:
             if self._studio is None or job_log.key is None:
                 raise TuneFailed("The model of this job makes no music.")

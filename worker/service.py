@@ -23,6 +23,7 @@ from worker.claimer import Claimer
 from worker.creative.constrained.making import Constraints, vocabulary_of
 from worker.engine import Engine, ModelRefused
 from worker.lease import Lease
+from worker.novelist import Novelist
 from worker.rendering.tools import find_tools
 from worker.runner import MakesMusic, Runner
 from worker.writer import Writer
@@ -77,6 +78,7 @@ class Service:
             max_attempts=settings.max_attempts,
             mark_alone=self._mark_alone,
             on_dead=lambda: os._exit(EX_SOFTWARE),
+            novelist=Novelist(engine.tokenizer, context=engine.context_length),
             studio=self._studio() if self._kind is Kind.MUSIC else None,
         )
 

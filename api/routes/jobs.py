@@ -22,6 +22,7 @@ def blueprint(services: Services) -> Blueprint:
     answers = JobRoutes(services)
     routes.post("")(answers.submit)
     routes.post("/bulk")(answers.submit_many)
+    routes.post("/plan")(answers.plan)
     routes.get("")(answers.index)
     routes.get("/<job_id>")(answers.show)
     routes.get("/<job_id>/events")(answers.events)
@@ -66,6 +67,11 @@ class JobRoutes:
         if accepted.replayed:
             answer.headers["Idempotent-Replayed"] = "true"
         return answer
+
+    def plan(self) -> Response:
+        """Say what a book would be, and queue nothing."""
+        tenant = self._tenant(Scope.WRITE)
+        return replies.shown(self._submissions.plan(tenant, self._bodies.read(request)))
 
     def index(self) -> Response:
         tenant = self._tenant(Scope.READ)

@@ -32,6 +32,7 @@ LIVE = frozenset({State.QUEUED, State.RUNNING})
 class Kind(StrEnum):
     TEXT = "text"
     MUSIC = "music"
+    LONGFORM = "longform"
 
 
 class Hold(IntEnum):

@@ -46,7 +46,20 @@ CALM = settings(
 RULED = frozenset(
     {
         *MUSIC_ONLY,
-        *("kind", "lines", "stanza", "rhyme", "meter", "syllables", "form", "title", "theme", "style", "model"),
+        *(
+            "longform",
+            "kind",
+            "lines",
+            "stanza",
+            "rhyme",
+            "meter",
+            "syllables",
+            "form",
+            "title",
+            "theme",
+            "style",
+            "model",
+        ),
         *("not_before", "deadline", "best_of", "min_tokens", "logit_bias"),
     }
 )
@@ -130,6 +143,8 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(world: World, method
             asked = case.body.get("jobs") if isinstance(case.body, dict) else None
             some = [job for job in asked[:3] if isinstance(job, dict)] if isinstance(asked, list) else []
             case.body = {"jobs": [by_the_rules(job) for job in some] or [{"prompt": "Once"}]}
+        if (method, path) == ("POST", "/v1/jobs/plan") and not data.draw(st.booleans()):
+            case.body = {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 2}}
         if case.query and not data.draw(st.booleans()):
             case.query = {}
         response = case.call(headers=headers)
