@@ -91,6 +91,14 @@ OPERATIONS = (
         {200: Answer(responses.Job, headers=("ETag",))}, "jobs:write", errors=(404,),
     ),
     Operation(
+        "POST", "/v1/jobs/{job_id}/pause", "Jobs", "Hold a job; what is written stays",
+        {200: Answer(responses.Job, headers=OBJECT_HEADERS)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/resume", "Jobs", "Let a paused job go on",
+        {200: Answer(responses.Job, headers=OBJECT_HEADERS)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
         "DELETE", "/v1/jobs/{job_id}", "Jobs", "Delete a job that is over, with its text",
         {204: Answer()}, "jobs:write", errors=(404, 409),
     ),

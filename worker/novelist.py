@@ -36,6 +36,7 @@ class Novelist:
         book = Book(
             spec.longform, seed=job.seed, context=self._context, tokenizer=self._tokenizer, written=written
         )
+        job_log.meter = lambda: sequences.work
         while (window := book.next()) is not None:
             pen = Pen(book, window, job_log)
             part = spec.longform.parts[window.part]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
+from uuid import UUID
 
 from quire.crypto import DataKey, KeyRing
 from quire.errors import ConfigurationError, QuireError, TuneFailed
@@ -81,6 +82,7 @@ class Runner:
         self._studio = studio
         self._gate = Gate()
         self._running: dict[Run, Sequences] = {}
+        self._books: dict[Run, UUID] = {}
         self._lock = threading.Lock()
 
     def serve(self, first: Claimed | None = None) -> None:
@@ -97,6 +99,16 @@ class Runner:
     def serve_on_thread(self, first: Claimed) -> None:
         """Serve a slot that no task asked for."""
         threading.Thread(target=self.serve, args=(first,), name="slot", daemon=True).start()
+
+    def books(self) -> dict[Run, UUID]:
+        """Return the books that run, each with its tenant."""
+        with self._lock:
+            return dict(self._books)
+
+    def give_way(self, run: Run) -> None:
+        """Put a book back with what it has written; it goes on exactly there."""
+        log.info("book gives way", extra={"action": "book_gives_way", "job": str(run.job_id)})
+        self.lose(run)
 
     def lose(self, run: Run) -> None:
         """Stop a run whose job is somebody else's by now, or another run's on this worker."""
@@ -175,11 +187,23 @@ class Runner:
             with self._lock:
                 del self._running[run]
 
+    @contextmanager
+    def _as_book(self, job: Claimed) -> Iterator[None]:
+        """Let a run be seen as one that gives way to others."""
+        with self._lock:
+            self._books[job.run] = job.tenant_id
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._books[job.run]
+
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
         if spec.longform is not None:
-            self._novelist.write(job, spec, written, job_log, sequences)
+            with self._as_book(job):
+                self._novelist.write(job, spec, written, job_log, sequences)
             return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
         if spec.music is not None:
             if self._studio is None or job_log.key is None:

@@ -16,11 +16,23 @@ from quire.jobs.keeping import (
     acquit_neighbours,
     cancel_live,
     expire_overdue,
+    hold_over_budget,
     put_back_suspended,
     release_due,
+    release_within_budget,
     requeue_orphans,
 )
-from quire.jobs.submitting import Once, Submission, cancel, delete, first_made_before, made_before, submit
+from quire.jobs.submitting import (
+    Once,
+    Submission,
+    cancel,
+    delete,
+    first_made_before,
+    made_before,
+    pause,
+    resume,
+    submit,
+)
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, keep_artifacts, put_back_unknown
 
 __all__ = [
@@ -38,12 +50,16 @@ __all__ = [
     "delete",
     "expire_overdue",
     "first_made_before",
+    "hold_over_budget",
     "keep_artifacts",
     "made_before",
+    "pause",
     "put_back_suspended",
     "put_back_unknown",
     "release_due",
+    "release_within_budget",
     "requeue_orphans",
+    "resume",
     "submit",
     "submit_many",
 ]

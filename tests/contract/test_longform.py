@@ -105,3 +105,19 @@ def test_a_book_beyond_the_budget_is_refused(api: Api, operator: Api, place: Any
     operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 600})
 
     problem(api.post("/v1/jobs", json=body()), 429, "daily_tokens_exceeded")
+
+
+def test_a_book_is_paused_and_resumed(api: Api, worker: FakeWorker) -> None:
+    job = api.submitted(**body())["id"]
+    worker.claim()
+    worker.write(job, words("We sailed"))
+
+    paused = shown(api.post(f"/v1/jobs/{job}/pause"))
+    assert (paused["state"], paused["blocked_by"]) == ("queued", "paused")
+    assert paused["output"]["pieces"][0]["text"] == "We sailed"
+
+    resumed = shown(api.post(f"/v1/jobs/{job}/resume"))
+    assert (resumed["state"], resumed["queue"]["position"]) == ("queued", 1)
+
+    api.post(f"/v1/jobs/{job}/cancel")
+    problem(api.post(f"/v1/jobs/{job}/pause"), 409, "conflict")
