@@ -94,6 +94,7 @@ class Settings(ModelSettings, DatabaseSettings):
     kv_tokens: int | None = Field(default=None, ge=16)  # they may hold together; default: full contexts
     threads: int | None = Field(default=None, ge=1)  # CPU threads of the engine; default: all cores
     spin: int | None = Field(default=None, ge=0)  # how often a waiting thread looks again before it sleeps
+    preempt_seconds: float = Field(default=2.0, gt=0)  # how often books look whether others wait for their slots
     flush_seconds: float = Field(default=1.0, gt=0)  # how often running text is committed
     lease_seconds: float = Field(default=10.0, ge=1)
     heartbeat_seconds: float = Field(default=1.0, gt=0)

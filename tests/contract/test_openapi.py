@@ -69,6 +69,7 @@ def test_real_answers_are_what_the_document_says(
         "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
         "/v1/batches": {"items": [{"prompt": "Once"}]},
         "/v1/batches/{batch_id}/retry": {"states": ["cancelled"]},
+        "/v1/jobs/plan": {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 1}},
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
         "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},

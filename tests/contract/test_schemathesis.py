@@ -46,7 +46,20 @@ CALM = settings(
 RULED = frozenset(
     {
         *MUSIC_ONLY,
-        *("kind", "lines", "stanza", "rhyme", "meter", "syllables", "form", "title", "theme", "style", "model"),
+        *(
+            "longform",
+            "kind",
+            "lines",
+            "stanza",
+            "rhyme",
+            "meter",
+            "syllables",
+            "form",
+            "title",
+            "theme",
+            "style",
+            "model",
+        ),
         *("not_before", "deadline", "best_of", "min_tokens", "logit_bias"),
     }
 )
@@ -145,6 +158,8 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(world: World, method
             case.media_type = "application/json"
         if path.endswith("/retry") and not data.draw(st.booleans()):
             case.body = {"states": ["cancelled"]}
+        if (method, path) == ("POST", "/v1/jobs/plan") and not data.draw(st.booleans()):
+            case.body = {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 2}}
         if case.query and not data.draw(st.booleans()):
             case.query = {}
         response = case.call(headers=headers)
