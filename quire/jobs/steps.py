@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from quire import fairness
+from quire import fairness, ids
 from quire.store import Job, job_steps, ledger
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.job import State
 from quire.store.job_steps import Move
 from quire.store.lane import Change, LaneKey
+from quire.webhooks.events import News, tell
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def end_by_decree(session: Session, doomed: Sequence[Job], state: State) -> None
 
 
 def take(session: Session, steps: Sequence[Step]) -> None:
-    """Move locked jobs, settle the terminal ones, correct their lanes, and wake those put back."""
+    """Move locked jobs, settle the terminal ones and tell of them, correct their lanes, wake those put back."""
     if not steps:
         return
     by_id = {step.move.id: step for step in steps}
@@ -54,6 +55,12 @@ def take(session: Session, steps: Sequence[Step]) -> None:
         if step.work is not None
     ]
     ledger.settle(session, bills)
+    # An item's end is told with its batch's.
+    tell(session, [
+        News(row.tenant_id, f"job.{step.move.state}", ids.show(ids.JOB, row.id))
+        for row, step in moved
+        if step.move.state.is_terminal and row.batch_id is None
+    ])  # fmt: skip
     lanes.adjust(session, changes)
     lanes.wake(
         session, [LaneKey(row.model, row.tenant_id) for row, step in moved if not step.move.state.is_terminal]
