@@ -25,7 +25,7 @@ EXPOSE 8000
 ENTRYPOINT ["python", "-m", "gunicorn", "api.wsgi:app", "--worker-class=api.server.Worker", "--workers=1", \
     "--no-control-socket", "--worker-tmp-dir=/dev/shm"]
 # Threads: QUIRE_MAX_WAITERS and 32 more.
-CMD ["--bind=0.0.0.0:8000", "--threads=160", "--graceful-timeout=10"]
+CMD ["--bind=0.0.0.0:8000", "--threads=288", "--graceful-timeout=10"]
 HEALTHCHECK --interval=5s --timeout=4s --start-period=20s CMD ["python", "-c", \
     "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 8000, timeout=3); c.request('GET', '/healthz'); sys.exit(c.getresponse().status != 200)"]
 

@@ -55,8 +55,9 @@ format: $(INSTALLED) ## format the code, fix what can be fixed
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-train-text: $(KERNELS) ## make a bilingual text checkpoint: a GPU's work, days on a CPU
-	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training text
+train-text: $(KERNELS) ## make the English and the Chinese checkpoint, in some hours on two cores
+	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training english
+	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training chinese
 
 train-music: $(KERNELS) ## make the shipped tune checkpoint anew, in about an hour
 	OMP_WAIT_POLICY=PASSIVE nice -n 10 $(RUN) -m training tunes

@@ -12,6 +12,7 @@ from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.drafting import Catalogue
 from api.errors import answer_errors
+from api.following import Follower
 from api.metrics import Metrics
 from api.observing import observe
 from api.oversight import Oversight
@@ -52,7 +53,7 @@ def create_app(
     reader = JobReader(database, ring)
     waiting = WaitingRoom(
         notices or Notices(redis_url),
-        ended=reader.ended,
+        marks=reader.marks,
         seats=settings.max_waiters,
         longest=settings.max_wait_seconds,
     )
@@ -89,6 +90,9 @@ def create_app(
         webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
         reader=reader,
         waiting=waiting,
+        follower=Follower(
+            reader, waiting, longest=settings.max_stream_seconds, heartbeat=settings.stream_heartbeat_seconds
+        ),
         tenancy=Tenancy(database, ring),
         accounts=Accounts(database),
         oversight=Oversight(database),

@@ -1,7 +1,7 @@
 """The OpenAPI 3.1 document, made from the table of operations and the models of what is sent and answered."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -29,11 +29,24 @@ HEADERS = {
     "If-Range": "The ETag of what you have a part of: of anything else the whole is sent.",
     "Range": "`bytes=0-1023`, one range.",
     "If-None-Match": "The ETag of what you have: answers 304 while it holds, and waits for any change.",
+    "Last-Event-ID": "In place of `after`, as browsers send it by themselves.",
     "Location": "Where it is.",
     "Next-Cursor": "`after` of the request for what follows.",
-    "Prefer": "`wait=N`, 1 to 60 seconds: hold the answer back until the job is over.",
+    "Prefer": "`wait=N`, 1 to 60 seconds: hold the answer back until the job is over, or end the events.",
     "Preference-Applied": "`wait=N` where the answer was held back as asked.",
     "Retry-After": "Seconds after which it is worth coming back.",
+}
+
+_MEDIA: Mapping[str, Json] = {
+    "application/json": {"type": "object"},
+    "text/event-stream": {  # of each event
+        "type": "object",
+        "properties": {
+            "event": {"enum": ["state", "progress", "text", "truncate"]},
+            "id": {"type": "string", "pattern": "^[0-9]+:[0-9]+$"},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
+    },
 }
 
 
@@ -128,7 +141,7 @@ def _answer(status: int, answer: Answer, reference: dict[type[BaseModel], Json])
     if answer.model:
         described["content"] = {"application/json": {"schema": reference[answer.model]}}
     elif answer.media:
-        schema = {"type": "object" if answer.media == "application/json" else "string"}
+        schema = _MEDIA.get(answer.media, {"type": "string"})
         described["content"] = {media: {"schema": schema} for media in (answer.media, *answer.or_media)}
     if answer.headers:
         described["headers"] = {

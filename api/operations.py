@@ -66,6 +66,11 @@ OPERATIONS = (
         "jobs:read", headers=("If-None-Match", "Prefer"), errors=(404,),
     ),
     Operation(
+        "GET", "/v1/jobs/{job_id}/events", "Jobs", "Follow a job and its text as Server-Sent Events",
+        {200: Answer(media="text/event-stream")},
+        "jobs:read", query=schemas.EventsQuery, headers=("Last-Event-ID", "Prefer"), errors=(400, 404),
+    ),
+    Operation(
         "GET", "/v1/jobs/{job_id}/output", "Jobs", "Read the finished text",
         {200: Answer(media="text/plain")}, "jobs:read", query=schemas.OutputQuery, errors=(400, 404, 409),
     ),

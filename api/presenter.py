@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from api import responses
+from api.events import Moved
 from quire import artifacts, ids, store
 from quire.crypto import DataKey
 from quire.pieces import Piece
@@ -61,6 +62,28 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
             prompt_tokens=billed, completion_tokens=facts.tokens, total_tokens=billed + facts.tokens
         ),
         error=responses.Failure(**row.error) if row.error else None,
+    )
+
+
+def piece(row: Piece) -> responses.JobPiece:
+    logprobs = responses.PieceLogprobs(**asdict(row.logprobs)) if row.logprobs else None
+    return responses.JobPiece(
+        index=row.index,
+        text=row.text,
+        tokens=len(row.ids),
+        finish_reason=row.finish,
+        logprobs=logprobs,
+    )
+
+
+def moved(event: Moved) -> responses.StateEvent:
+    eta = responses.Eta(p50=event.eta.p50, p90=event.eta.p90) if event.eta else None
+    return responses.StateEvent(
+        state=event.state,
+        blocked_by=event.blocked_by,
+        queue=responses.Queue(position=event.position, more=event.more, eta=eta),
+        attempts=event.attempts,
+        error=responses.Failure(**event.error) if event.error else None,
     )
 
 
@@ -172,17 +195,6 @@ def _parameters(seed: int, spec: Spec) -> responses.JobParameters:
     # Not checked again: they were when they were sent, and a range may have been narrowed since.
     return responses.JobParameters.model_construct(
         **drawn | {"best_of": spec.parameters.draws, "seed": seed, "truncate": spec.input.truncate}
-    )
-
-
-def piece(row: Piece) -> responses.JobPiece:
-    logprobs = responses.PieceLogprobs(**asdict(row.logprobs)) if row.logprobs else None
-    return responses.JobPiece(
-        index=row.index,
-        text=row.text,
-        tokens=len(row.ids),
-        finish_reason=row.finish,
-        logprobs=logprobs,
     )
 
 

@@ -66,15 +66,22 @@ def newest_keys(session: Session, tenant_id: UUID, *, before: UUID | None, limit
     return session.scalars(statement if before is None else statement.where(ApiKey.id < before)).all()
 
 
-NOT_LIVE = text("""
-    SELECT asked.id FROM unnest(CAST(:jobs AS uuid[])) AS asked (id) LEFT JOIN jobs ON jobs.id = asked.id
-    WHERE jobs.id IS NULL OR jobs.state NOT IN ('queued', 'running')
+# A log is looked for where there can be one; its last row is the first of its index read backwards.
+STEPS = text("""
+    SELECT asked.id, jobs.state NOT IN ('queued', 'running') AS over,
+        jobs.state, jobs.hold, jobs.fence, last.revision, last."offset", last.tokens
+    FROM unnest(CAST(:jobs AS uuid[])) AS asked (id) JOIN jobs ON jobs.id = asked.id
+    LEFT JOIN LATERAL (
+        SELECT revision, "offset", tokens FROM chunks
+        WHERE jobs.started_at IS NOT NULL AND chunks.job_id = jobs.id
+        ORDER BY revision DESC, "offset" DESC LIMIT 1) AS last ON true
 """)
 
 
-def not_live(session: Session, job_ids: Sequence[UUID]) -> list[UUID]:
-    """Return those of the jobs, of any tenants, that are over or gone."""
-    return list(session.scalars(NOT_LIVE, {"jobs": list(job_ids)}))
+def steps(session: Session, job_ids: Sequence[UUID]) -> dict[UUID, tuple[bool, tuple[object, ...]]]:
+    """Return of each of the jobs, of any tenants, whether it is over, and what differs once it has moved."""
+    rows = session.execute(STEPS, {"jobs": list(job_ids)})
+    return {job: (over, tuple(rest)) for job, over, *rest in rows}
 
 
 # One statement for each, because each has its own partial index; all jobs there ever were are never read.

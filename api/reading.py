@@ -12,6 +12,7 @@ from api import presenter, queries, responses
 from api.cursors import cursor, position
 from api.presenter import Facts
 from api.schemas import JobQuery
+from api.waiting import Mark
 from quire import artifacts, ids, pieces, standing, store, textlog
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
@@ -20,7 +21,9 @@ from quire.pieces import Piece
 from quire.spec import Spec
 from quire.standing import Standing
 from quire.store import Job, Tenant, artifact, chunk, job_steps, waiting
+from quire.store.chunk import START, Position
 from quire.store.job import Kind, State
+from quire.textlog import Passage
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,16 @@ class Delivered:
 
     state: State
     pieces: Sequence[Piece]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How far a job is, and passages of its log: all, if `whole`."""
+
+    row: Job
+    standing: Standing
+    passages: Sequence[Passage]
+    whole: bool
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ class Artifact:
 
 
 class JobReader:
-    """Each method but `ended` is one transaction of the tenant. NotFound: it is not the tenant's."""
+    """Each method but `marks` is one transaction of the tenant. NotFound: it is not the tenant's."""
 
     def __init__(self, database: Database, ring: KeyRing) -> None:
         self._database = database
@@ -109,10 +122,23 @@ class JobReader:
             raise NotFound
         return state.is_terminal
 
-    def ended(self, job_ids: Sequence[UUID]) -> list[UUID]:
-        """Return which of the jobs, of any tenants, are over or gone: for the waiting room, never for answers."""
+    def marks(self, job_ids: Sequence[UUID]) -> dict[UUID, Mark]:
+        """Return where the jobs stand, of any tenants: for the waiting room, never for answers."""
         with self._database.service() as session:
-            return queries.not_live(session, job_ids)
+            return {job: Mark(*step) for job, step in queries.steps(session, job_ids).items()}
+
+    def look(self, tenant_id: UUID, job_id: UUID, after: Position | None) -> Look:
+        """See how far a job is, with what its log has gained from `after` on, or all of it.
+
+        All of it is read as well when the job is over, for its log may then have been joined into one row.
+        """
+        with self._database.tenant(tenant_id) as session:
+            row, key = self._find(session, tenant_id, job_id)
+            whole = after is None or row.state.is_terminal
+            log = (
+                chunk.of_jobs(session, [row.id])[row.id] if whole else chunk.since(session, row.id, after or START)
+            )
+            return Look(row, _standing(session, row), textlog.passages(log, key), whole)
 
     def delivered(self, tenant_id: UUID, job_id: UUID) -> Delivered:
         with self._database.tenant(tenant_id) as session:

@@ -153,6 +153,28 @@ class Job(JobInList):
     output: Output | None = Field(description="The text committed so far, or delivered; null while there is none.")
 
 
+class StateEvent(Response):
+    """Event `state`: the job's state, or its place in the queue, is another one. One that is final comes last."""
+
+    state: State
+    blocked_by: Blocker | None
+    queue: Queue
+    attempts: int
+    error: Failure | None
+
+
+class TextEvent(Response):
+    """Event `text`: what the pieces have gained since the event before."""
+
+    pieces: list[JobPiece]
+
+
+class TruncateEvent(Response):
+    """Event `truncate`: what was read is void, and all text comes again behind this position."""
+
+    to: str
+
+
 class ArtifactList(Response):
     object: Literal["list"] = "list"
     data: list[Artifact]

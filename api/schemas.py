@@ -269,5 +269,11 @@ class OutputQuery(Request):
     piece: int | None = Field(default=None, ge=0, le=MAX_INT, description="One piece alone, counted from 0.")
 
 
+class EventsQuery(Request):
+    after: str | None = Field(
+        default=None, description="The id of an event to go on behind, as 1:57; default: the beginning."
+    )
+
+
 class StuckQuery(PageQuery):
     seconds: int = Field(default=120, ge=0, le=MAX_INT, description="What counts as long.")

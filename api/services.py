@@ -10,6 +10,7 @@ from api.batches.retrying import Retrying
 from api.batches.view import BatchReader
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
+from api.following import Follower
 from api.metrics import Metrics
 from api.oversight import Oversight
 from api.readiness import Readiness
@@ -42,6 +43,7 @@ class Services:
     webhooks: Webhooks
     reader: JobReader
     waiting: WaitingRoom
+    follower: Follower
     tenancy: Tenancy
     accounts: Accounts
     oversight: Oversight

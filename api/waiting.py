@@ -1,17 +1,17 @@
-"""Long polls: answers held back until a job has moved.
+"""Long polls and event streams: answers held back until a job has moved.
 
 One thread of the process listens for notices over Redis and rings the bells of the waiters. A notice may be
-lost, and Postgres is the truth: so another thread asks it once a second which of the jobs that are waited for have
-ended, in one query for all. Who waits for any change looks by himself. While somebody waits he holds a thread of
-the server, and no connection.
+lost, and Postgres is the truth: so another thread asks it once a second where the jobs stand that are waited for,
+in one query for all. Who waits for what is not the job's own, as its place in the queue, looks by himself.
+While somebody waits he holds a thread of the server, and no connection.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,16 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 RESTART_SECONDS = 1.0
 
-Ended = Callable[[Sequence[UUID]], Iterable[UUID]]
+
+class Mark(NamedTuple):
+    """Where a job stands: it has moved if its mark is another one."""
+
+    over: bool
+    step: tuple[object, ...] = ()
+
+
+GONE = Mark(over=True)
+Marks = Callable[[Sequence[UUID]], Mapping[UUID, Mark]]  # of jobs that are not there, none
 
 
 class Listens(Protocol):
@@ -28,28 +37,44 @@ class Listens(Protocol):
     def listen(self, on_notice: Callable[[UUID], None], stop: threading.Event) -> None: ...
 
 
-class WaitingRoom:
-    """Waiters, each with a seat. The seats are few: a waiter holds a thread that others may need.
+class Seat:
+    """The place of one waiter, and his bell."""
 
-    `ended` tells which of some jobs are neither queued nor running.
-    """
+    def __init__(self, *, every_change: bool) -> None:
+        self.every_change = every_change
+        self._bell = threading.Event()
+
+    def clear(self) -> None:
+        """To be called before looking: what happens from then on rings again."""
+        self._bell.clear()
+
+    def ring(self) -> None:
+        self._bell.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the bell; False if it did not ring in time."""
+        return self._bell.wait(seconds)
+
+
+class WaitingRoom:
+    """Waiters, each with a seat. The seats are few: a waiter holds a thread that others may need."""
 
     def __init__(
         self,
         notices: Listens,
         *,
-        ended: Ended,
+        marks: Marks,
         seats: int,
         longest: float,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.longest = longest  # seconds
         self._notices = notices
-        self._ended = ended
+        self._marks = marks
         self._seats = seats
         self._look_seconds = look_seconds
         self._lock = threading.Lock()
-        self._bells: dict[UUID, set[threading.Event]] = {}
+        self._waiters: dict[UUID, set[Seat]] = {}
         self._taken = 0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -72,25 +97,28 @@ class WaitingRoom:
         seconds = min(seconds, self.longest)
         if seconds <= 0:
             return None
-        with self._seat(job_id) as bell:
-            if bell is None:
+        with self.seat(job_id) as seat:
+            if seat is None:
                 return None
             deadline = time.monotonic() + seconds
             while True:
-                bell.clear()  # before looking: what happens from here on rings again
+                seat.clear()
                 if settled() or self._stop.is_set():
                     return seconds
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return seconds
-                bell.wait(min(left, self._look_seconds) if by_itself else left)
+                seat.wait(min(left, self._look_seconds) if by_itself else left)
 
     def ring(self, job_id: UUID) -> None:
         """Have those who wait for a job look at it now."""
-        with self._lock:
-            bells = list(self._bells.get(job_id, ()))
-        for bell in bells:
-            bell.set()
+        for seat in self._seats_of(job_id):
+            seat.ring()
+
+    @property
+    def dismissed(self) -> bool:
+        """Whether everybody is to go."""
+        return self._stop.is_set()
 
     def dismiss(self) -> None:
         """Let everybody go within a second, and nobody wait again. Takes no lock: a signal handler may call it."""
@@ -103,30 +131,37 @@ class WaitingRoom:
         for thread in self._threads:
             thread.join(timeout=2 * LOOK_SECONDS)
 
-    def _ring_all(self) -> None:
-        with self._lock:
-            bells = [bell for ringing in self._bells.values() for bell in ringing]
-        for bell in bells:
-            bell.set()
-
     @contextmanager
-    def _seat(self, job_id: UUID) -> Iterator[threading.Event | None]:
-        bell = threading.Event()
+    def seat(self, job_id: UUID, *, every_change: bool = False) -> Iterator[Seat | None]:
+        """Hold a seat; None if all are taken. Its bell rings at each notice, and within a second after the end of
+        the job, or after each of its changes.
+        """
+        seat = Seat(every_change=every_change)
         with self._lock:
             free = self._taken < self._seats
             if free:
                 self._taken += 1
-                self._bells.setdefault(job_id, set()).add(bell)
+                self._waiters.setdefault(job_id, set()).add(seat)
                 self._start_threads()
         try:
-            yield bell if free else None
+            yield seat if free else None
         finally:
             if free:
                 with self._lock:
                     self._taken -= 1
-                    self._bells[job_id].discard(bell)
-                    if not self._bells[job_id]:
-                        del self._bells[job_id]
+                    self._waiters[job_id].discard(seat)
+                    if not self._waiters[job_id]:
+                        del self._waiters[job_id]
+
+    def _seats_of(self, job_id: UUID) -> list[Seat]:
+        with self._lock:
+            return list(self._waiters.get(job_id, ()))
+
+    def _ring_all(self) -> None:
+        with self._lock:
+            seats = [seat for waiting in self._waiters.values() for seat in waiting]
+        for seat in seats:
+            seat.ring()
 
     def _start_threads(self) -> None:
         # With the first waiter and not before: a web server may fork after building the app.
@@ -136,16 +171,21 @@ class WaitingRoom:
                 self._threads[-1].start()
 
     def _watch(self) -> None:
+        seen: Mapping[UUID, Mark] = {}
         while not self._stop.wait(self._look_seconds):
             with self._lock:
-                jobs = list(self._bells)
+                jobs = list(self._waiters)
             try:
-                ended = self._ended(jobs) if jobs else ()
+                marks = self._marks(jobs) if jobs else {}
             except Exception as error:  # noqa: BLE001 - whatever it is, the waiters are told when they look
-                log.warning("ends unknown", extra={"action": "ends_unknown", "error": str(error)})
-                ended = jobs
-            for job in ended:
-                self.ring(job)
+                log.warning("marks unknown", extra={"action": "marks_unknown", "error": str(error)})
+                marks = {}
+            for job in jobs:
+                mark = marks.get(job, GONE)
+                for seat in self._seats_of(job):
+                    if mark.over or (seat.every_change and mark != seen.get(job)):
+                        seat.ring()
+            seen = marks
         self._ring_all()
 
     def _listen(self) -> None:

@@ -239,6 +239,12 @@ class ModelNotReady(Unavailable):
     code = "model_not_ready"
 
 
+class TooManyReaders(Unavailable):
+    """The server holds as many waiting requests as it may."""
+
+    code = "too_many_readers"
+
+
 class StorageFull(Unavailable):
     """The database has no room left. Nothing was stored of this request."""
 

@@ -77,8 +77,10 @@ class Settings(ModelSettings, DatabaseSettings):
     max_batch_items: int = Field(default=50_000, ge=1, le=1_000_000)
     max_webhooks: int = Field(default=20, ge=1)  # endpoints of a tenant
     max_open_batches: int = Field(default=100, ge=1)  # of a tenant, that are not over
-    max_waiters: int = Field(default=128, ge=0)  # long polls a process holds open at once
+    max_waiters: int = Field(default=256, ge=0)  # long polls and event streams a process holds open at once
     max_wait_seconds: float = Field(default=60.0, ge=0)
+    max_stream_seconds: float = Field(default=1800.0, gt=0)  # then a reader of events has to come back
+    stream_heartbeat_seconds: float = Field(default=15.0, gt=0)  # of silence, before proxies take it for the end
     idempotency_hours: int = Field(default=24, ge=1)
     bad_keys_per_minute: int = Field(default=30, ge=1)  # from one address, or of one key; then 429
     proxies: int = Field(default=0, ge=0, le=8)  # own ones in front, which tell the address by X-Forwarded-For

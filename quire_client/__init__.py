@@ -32,6 +32,7 @@ from quire_client.errors import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
+from quire_client.events import Event, ProgressEvent, StateEvent, TextEvent, TruncateEvent
 from quire_client.fields import JobFields
 from quire_client.job import Job, Piece
 from quire_client.retry import Retry
@@ -50,6 +51,7 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "Delivery",
+    "Event",
     "FieldProblem",
     "GoneError",
     "Job",
@@ -66,13 +68,17 @@ __all__ = [
     "Page",
     "PermissionDeniedError",
     "Piece",
+    "ProgressEvent",
     "Quire",
     "QuireError",
     "QuotaExceededError",
     "Receipt",
     "Retry",
     "ServerError",
+    "StateEvent",
     "Tenant",
+    "TextEvent",
+    "TruncateEvent",
     "UnavailableError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",

@@ -1,7 +1,8 @@
 """One server: its address, the credentials for it, retries, and answers turned into errors."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -98,7 +99,62 @@ class Connection:
         """
         usual = hold + self._timeout + longer
         waiting = usual if within is None else min(usual, within + GRACE_SECONDS)
-        request = self._http.build_request(
+        request = self._request(
+            method, path, operator=operator, params=params, body=body, form=form, headers=headers, hold=hold,
+            waiting=waiting,
+        )  # fmt: skip
+        response, attempts = self._persist(
+            lambda: self._http.send(request), repeatable=repeatable, patient=patient, within=within
+        )
+        if method == "DELETE" and attempts > 1 and response.status_code == HTTPStatus.NOT_FOUND:
+            return response  # an earlier try did it and only its answer was lost
+        return _checked(response)
+
+    @contextmanager
+    def lines(
+        self,
+        *path: str,
+        params: Params | None = None,
+        hold: int = 0,
+        within: float | None = None,
+        quiet: float,
+        patient: bool = False,
+    ) -> Iterator[Iterator[str]]:
+        """GET an answer that has no end, and give its lines as they come. `quiet`: seconds of silence that end it.
+
+        Raises:
+            APIError, ConnectionFailedError: as for `send`, before the first line.
+            httpx.TransportError: it broke off.
+
+        """
+        request = self._request("GET", path, params=params, hold=hold, waiting=quiet)
+
+        def call() -> httpx.Response:
+            response = self._http.send(request, stream=True)
+            if not response.is_success:
+                response.read()
+            return response
+
+        response, _ = self._persist(call, repeatable=True, patient=patient, within=within)
+        try:
+            yield _checked(response).iter_lines()
+        finally:
+            response.close()
+
+    def _request(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        *,
+        operator: bool = False,
+        params: Params | None = None,
+        body: object = None,
+        form: Form | None = None,
+        headers: Mapping[str, str] | None = None,
+        hold: int = 0,
+        waiting: float,
+    ) -> httpx.Request:
+        return self._http.build_request(
             method,
             "/v1/" + "/".join(quote(part, safe="") for part in path),
             params={name: value for name, value in (params or {}).items() if value is not None},
@@ -110,10 +166,14 @@ class Connection:
             | dict(headers or {}),
             timeout=httpx.Timeout(waiting, connect=min(CONNECT_SECONDS, waiting)),
         )
+
+    def _persist(
+        self, call: Callable[[], httpx.Response], *, repeatable: bool, patient: bool, within: float | None
+    ) -> tuple[httpx.Response, int]:
         retry = self._retry if repeatable else self._retry.never()
         try:
-            response, attempts = persist(
-                lambda: self._http.send(request),
+            return persist(
+                call,
                 retry.patient() if patient else retry,
                 self.clock,
                 Deadline(self.clock, within),
@@ -121,9 +181,6 @@ class Connection:
         except httpx.RequestError as error:
             reason = str(error) or type(error).__name__
             raise errors.ConnectionFailedError(f"no answer from {self.url}: {reason}") from error
-        if method == "DELETE" and attempts > 1 and response.status_code == HTTPStatus.NOT_FOUND:
-            return response  # an earlier try did it and only its answer was lost
-        return _checked(response)
 
     def _authorization(self, *, operator: bool) -> dict[str, str]:
         token = self._admin_token if operator else self._api_key

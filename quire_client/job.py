@@ -1,12 +1,15 @@
 """A job, as the server tells it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from quire_client.errors import JobEndedError
+from quire_client.errors import ConfigurationError, JobEndedError
 from quire_client.shape import Json, known, time
+
+if TYPE_CHECKING:
+    from quire_client.events import Event
 
 UNFINISHED = frozenset({"queued", "running"})
 
@@ -200,6 +203,8 @@ class Job:
     artifacts: tuple[Artifact, ...] = ()
     error: Failure | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)
+    # Of a job that came from a server: its events.
+    follow: "Callable[..., Iterator[Event]] | None" = field(default=None, repr=False, compare=False)
 
     @classmethod
     def parse(cls, data: Json) -> Self:
@@ -225,6 +230,21 @@ class Job:
                 "raw": data,
             }
         )
+
+    def stream(self, *, after: str | None = None, timeout: float | None = None) -> "Iterator[Event]":
+        """Yield what happens to the job: see `Jobs.stream`.
+
+        Raises:
+            ConfigurationError: the job did not come from a server.
+
+        """
+        if self.follow is None:
+            raise ConfigurationError("this job did not come from a server, so it has no events")
+        return self.follow(after=after, timeout=timeout)
+
+    def without_text(self) -> Self:
+        """Return it as if nothing were written."""
+        return replace(self, pieces=())
 
     @property
     def text(self) -> str:

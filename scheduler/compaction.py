@@ -1,4 +1,4 @@
-"""Folds the text log of a finished job into one row."""
+"""Joins the text log of a finished job into one row."""
 
 import logging
 
@@ -8,11 +8,9 @@ from sqlalchemy.orm import Session
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import UndecryptableError
-from quire.pieces import as_entries, fold
 from quire.store import Job, Tenant
 from quire.store import chunk as chunks
-from quire.store.chunk import Position
-from quire.textlog import chunk_row, read
+from quire.textlog import joined_row, passages
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +43,6 @@ def _compact(session: Session, job: Job, tenant: Tenant, ring: KeyRing) -> None:
     if len(log) < 2:
         return
     key = ring.unwrap(tenant.wrapped_key, tenant.id)
-    entries = as_entries(fold(read(log, key)))
-    start = Position(log[-1].revision, 0)
+    row = joined_row(job.id, job.tenant_id, key, passages(log, key))
     chunks.delete(session, job.id)
-    chunks.append(session, [chunk_row(job.id, job.tenant_id, key, start, entries)])
+    chunks.append(session, [row])

@@ -1,6 +1,6 @@
-"""`python -m training text`: make a checkpoint, going on from its last finished step.
+"""`python -m training tunes`: make a checkpoint, going on from its last finished step.
 
-`python -m training text STEP…` runs the named steps alone, whether they were done or not.
+`python -m training tunes STEP…` runs the named steps alone, whether they were done or not.
 """
 
 import importlib
@@ -52,7 +52,8 @@ def main() -> None:
     """Run the steps; `SystemExit` names an unknown checkpoint or step."""
     name, *wanted = sys.argv[1:] or [""]
     if not (config.HERE / f"{name}.toml").exists() or set(wanted) - STEPS.keys():
-        raise SystemExit(f"usage: python -m training text|tunes [{'|'.join(STEPS)}]…")
+        checkpoints = "|".join(sorted(path.stem for path in config.HERE.glob("*.toml")))
+        raise SystemExit(f"usage: python -m training {checkpoints} [{'|'.join(STEPS)}]…")
     settings = config.named(name)
     for key in wanted or STEPS:
         if wanted or not STEPS[key].done(settings):

@@ -52,6 +52,23 @@ def counts(found: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in found.items())
 
 
+def gathered(corpus: Figures) -> str:
+    """What was counted on the way to a corpus of texts."""
+    said = []
+    if verse := corpus.get("verse"):
+        said.append(
+            f"{verse['usable_lines']:,} lines of English verse were usable, {verse['unique_lines']:,} of them "
+            f"English and no repeated passage; {verse['held_out_blocks_dropped']} held-out blocks that shared a "
+            "long line with the training text were dropped."
+        )
+    if "zh_texts" in corpus:
+        said.append(
+            f"{corpus['zh_texts']:,} Chinese texts were whole; for training, without those that repeat others: "
+            f"{counts(corpus['zh_forms'])}."
+        )
+    return "\n".join(said)
+
+
 def render(settings: config.Config, figures: Figures) -> str:
     """Fill the template; `KeyError` names a figure that is missing."""
     held_out, drawn = figures["held_out"], figures["samples"]
@@ -62,6 +79,8 @@ def render(settings: config.Config, figures: Figures) -> str:
         settings=settings,
         parameters=figures["parameters"],
         corpus=figures["corpus"],
+        gathered=gathered(figures["corpus"]),
+        prompt=settings.evaluation.prompts[0].strip(),
         refused=counts(figures["corpus"].get("refused", {})),
         styles=counts(figures["corpus"].get("styles", {})),
         modes=counts(figures["corpus"].get("modes", {})),

@@ -84,12 +84,13 @@ class Evaluation:
 class Config:
     """Everything that decides a checkpoint.
 
-    `corpus` is the table that the corpus of its `kind`, ``text`` or ``tunes``, reads itself;
-    `repeats` says how often a pass takes each domain, 1 where it is not named.
+    `about` names what it writes; `corpus` is the table that the corpus of its `kind`, ``text`` or
+    ``tunes``, reads itself; `repeats` says how often a pass takes each domain, 1 where it is not named.
     """
 
     name: str
     kind: str
+    about: str
     seed: int
     packages: dict[str, Package]
     corpus: dict[str, Any]

@@ -57,9 +57,12 @@ class JobLog:
             self.tokens += _tokens(entries)
 
     def take(self) -> Report:
-        """Return what is to be committed: until `committed`, the same row again; the outcome after all text."""
+        """Return what is to be committed: until `committed`, the same row again; the outcome after all text.
+
+        Entries without a token wait for one, or for the end: a row without tokens would stand where the next does.
+        """
         with self._lock:
-            if not self._taken:
+            if not self._taken and self._is_ready():
                 self._taken, self._pending = self._pending, []
             outcome = None if self._pending else self.outcome
         rows = []
@@ -67,6 +70,13 @@ class JobLog:
             gained = as_entries(fold(self._taken))
             rows = [chunk_row(self.job.id, self.job.tenant_id, self.key, self._end, gained)]
         return Report(self.job.id, self.job.fence, rows, outcome)
+
+    def _is_ready(self) -> bool:
+        if _tokens(self._pending):
+            return True
+        if self.outcome and self.outcome.state is State.QUEUED:
+            self._pending = []  # the next run comes to the same again
+        return self.outcome is not None
 
     def committed(self) -> None:
         self._end = Position(self._end.revision, self._end.offset + _tokens(self._taken))

@@ -4,11 +4,11 @@ from uuid import UUID
 
 from flask import Blueprint, Response, request
 
-from api import replies, responses
+from api import replies, responses, streaming
 from api.auth import Scope
 from api.conditional import etag, idempotency_key, still_holds
 from api.prefer import wait_seconds
-from api.schemas import JobQuery, OutputQuery
+from api.schemas import EventsQuery, JobQuery, OutputQuery
 from api.services import Services
 from api.validation import checked_query
 from quire import ids, jobs
@@ -24,6 +24,7 @@ def blueprint(services: Services) -> Blueprint:
     routes.post("/bulk")(answers.submit_many)
     routes.get("")(answers.index)
     routes.get("/<job_id>")(answers.show)
+    routes.get("/<job_id>/events")(answers.events)
     routes.get("/<job_id>/output")(answers.output)
     routes.post("/<job_id>/cancel")(answers.cancel)
     routes.delete("/<job_id>")(answers.delete)
@@ -39,6 +40,7 @@ class JobRoutes:
         self._bulk_submissions = services.bulk_submissions
         self._reader = services.reader
         self._waiting = services.waiting
+        self._follower = services.follower
         self._authenticator = services.authenticator
 
     def submit(self) -> Response:
@@ -75,6 +77,17 @@ class JobRoutes:
         wait = self._wait_for_change if request.if_none_match else self._wait_for_end
         waited = wait(tenant, job)
         return replies.job_if_changed(request, self._reader.one(tenant, job), waited=waited)
+
+    def events(self, job_id: str) -> Response:
+        tenant, job = self._tenant(Scope.READ), _id(job_id)
+        after = streaming.asked(request, checked_query(EventsQuery, request.args).after)
+        events = self._follower.follow(tenant, job, after, seconds=wait_seconds(request) or None)
+        first = next(events)  # now, while an error can still be told
+        streaming.drop_if_slow(request)
+        answer = Response(streaming.frames(events, first), mimetype=streaming.MEDIA)
+        answer.call_on_close(events.close)
+        answer.headers["X-Accel-Buffering"] = "no"
+        return answer
 
     def output(self, job_id: str) -> Response:
         tenant, job = self._tenant(Scope.READ), _id(job_id)

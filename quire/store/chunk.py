@@ -36,7 +36,7 @@ class Chunk(Base):
 
 @dataclass(frozen=True)
 class Position:
-    """Where a log ends."""
+    """A place in a log, between what two flushes wrote."""
 
     revision: int
     offset: int
@@ -80,6 +80,14 @@ def of_jobs(session: Session, jobs: Sequence[UUID]) -> dict[UUID, list[Chunk]]:
     for chunk in session.scalars(statement):
         logs[chunk.job_id].append(chunk)
     return logs
+
+
+def since(session: Session, job_id: UUID, position: Position) -> Sequence[Chunk]:
+    """Return what the log of a job that still runs has gained from a position on."""
+    statement = select(Chunk).where(
+        Chunk.job_id == job_id, Chunk.revision == position.revision, Chunk.offset >= position.offset
+    )
+    return session.scalars(statement.order_by(Chunk.offset)).all()
 
 
 def delete(session: Session, job_id: UUID) -> None:

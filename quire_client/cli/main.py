@@ -8,7 +8,19 @@ from dataclasses import dataclass
 
 import httpx
 
-from quire_client.cli import admin, batches, jobs, keys, local, models, submit, tenants, usage, webhooks
+from quire_client.cli import (
+    admin,
+    batches,
+    jobs,
+    keys,
+    local,
+    models,
+    submit,
+    tail,
+    tenants,
+    usage,
+    webhooks,
+)
 from quire_client.cli.exits import MEANINGS, Exit, exit_of
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Parser, shared
@@ -47,6 +59,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="version", version=f"quire {__version__}")
     groups = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     submit.add(groups)
+    tail.add(groups)
     jobs.add(groups)
     batches.add(groups)
     webhooks.add(groups)

@@ -2,19 +2,25 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import TypedDict, Unpack
 from uuid import uuid4
 
 from quire_client.connection import Connection, read
 from quire_client.errors import UnexpectedAnswerError
+from quire_client.events import Draft, Event, ProgressEvent, TruncateEvent
 from quire_client.fields import JobFields, plain
 from quire_client.job import Artifact, Job
 from quire_client.retry import retry_after
+from quire_client.shape import Json
+from quire_client.streaming import QUIET_SECONDS, follow_events
 from quire_client.values import Page
-from quire_client.waiting import Look, follow
+from quire_client.waiting import Look, wait_for_end
 
 
 class JobFilters(TypedDict, total=False):
@@ -53,7 +59,7 @@ class Jobs:
             body=plain({"prompt": prompt, **fields}),
             headers={"Idempotency-Key": idempotency_key or str(uuid4())},
         )
-        return read(response, Job.parse)
+        return read(response, self._job)
 
     def submit_many(
         self, jobs: Sequence[Mapping[str, object]], *, idempotency_key: str | None = None
@@ -79,7 +85,7 @@ class Jobs:
         return read(response, lambda data: tuple(data["jobs"]))
 
     def get(self, job_id: str) -> Job:
-        return read(self._connection.send("GET", "jobs", job_id), Job.parse)
+        return read(self._connection.send("GET", "jobs", job_id), self._job)
 
     def list(self, **filters: Unpack[JobFilters]) -> Iterator[Job]:
         """Yield every job, newest first, fetching pages as they are needed."""
@@ -96,11 +102,11 @@ class Jobs:
         state = filters.get("state")
         params = plain({**filters, "state": [state] if isinstance(state, str) else state, "after": after})
         response = self._connection.send("GET", "jobs", params=params)
-        return read(response, lambda data: Page.parse(data, Job.parse))
+        return read(response, lambda data: Page.parse(data, self._job))
 
     def cancel(self, job_id: str) -> Job:
         """End a job now; one that has ended already is returned as it is."""
-        return read(self._connection.send("POST", "jobs", job_id, "cancel"), Job.parse)
+        return read(self._connection.send("POST", "jobs", job_id, "cancel"), self._job)
 
     def delete(self, job_id: str) -> None:
         """Remove a job that has ended, with its text.
@@ -158,9 +164,7 @@ class Jobs:
             WaitTimeoutError: `timeout` seconds have passed; the job goes on.
 
         """
-        for job in self._follow(job_id, every_change=False, timeout=timeout):
-            last = job
-        return last
+        return wait_for_end(job_id, partial(self._look, job_id), self._connection.clock, timeout=timeout)
 
     def watch(self, job_id: str, timeout: float | None = None) -> Iterator[Job]:
         """Yield the job now and at each change, new text included, up to its end.
@@ -169,20 +173,50 @@ class Jobs:
             WaitTimeoutError: `timeout` seconds have passed; the job goes on.
 
         """
-        return self._follow(job_id, every_change=True, timeout=timeout)
+        first = self.get(job_id)
+        if first.is_terminal:
+            yield first
+            return
+        draft = Draft(first.without_text())  # all its text comes with the events
+        for event in self.stream(job_id, timeout=timeout):
+            job = draft.apply(event)
+            if not isinstance(event, ProgressEvent | TruncateEvent):  # others follow at once
+                yield self.get(job_id) if job.is_terminal else job
 
-    def _follow(self, job_id: str, *, every_change: bool, timeout: float | None) -> Iterator[Job]:
-        def look(*, etag: str | None, hold: int, within: float | None, patient: bool) -> Look:
-            headers = {"If-None-Match": etag} if etag else {}
-            response = self._connection.send(
-                "GET", "jobs", job_id, headers=headers, hold=hold, within=within, patient=patient
-            )
-            unchanged = response.status_code == HTTPStatus.NOT_MODIFIED
-            return Look(
-                job=None if unchanged else read(response, Job.parse),
-                etag=response.headers.get("etag"),
-                held="preference-applied" in response.headers,
-                retry_after=retry_after(response),
+    def stream(self, job_id: str, *, after: str | None = None, timeout: float | None = None) -> Iterator[Event]:
+        """Yield what happens to a job, from its beginning or behind the event of the id `after`, up to its end.
+
+        It comes back by itself when the connection breaks, and no text is lost or told twice.
+
+        Raises:
+            WaitTimeoutError: `timeout` seconds have passed; the job goes on.
+
+        """
+
+        def listen(
+            after: str | None, hold: float | None, *, patient: bool
+        ) -> AbstractContextManager[Iterator[str]]:
+            return self._connection.lines(
+                "jobs",
+                job_id,
+                "events",
+                params={"after": after},
+                hold=ceil(hold or 0),
+                within=hold,
+                quiet=QUIET_SECONDS,
+                patient=patient,
             )
 
-        return follow(job_id, look, self._connection.clock, every_change=every_change, timeout=timeout)
+        return follow_events(job_id, listen, self._connection.clock, after=after, timeout=timeout)
+
+    def _look(self, job_id: str, hold: int, within: float | None, *, patient: bool) -> Look:
+        response = self._connection.send("GET", "jobs", job_id, hold=hold, within=within, patient=patient)
+        return Look(
+            job=read(response, self._job),
+            held="preference-applied" in response.headers,
+            retry_after=retry_after(response),
+        )
+
+    def _job(self, data: Json) -> Job:
+        job = Job.parse(data)
+        return replace(job, follow=partial(self.stream, job.id))

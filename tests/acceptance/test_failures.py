@@ -15,6 +15,7 @@ from redis import ResponseError
 
 from chaos import drills
 from chaos.checker import HELD, RAISING, Texts
+from chaos.clients import Client
 from chaos.drills import Stage
 from chaos.intents import Intent, harmful
 from chaos.model import foretell
@@ -146,12 +147,14 @@ def test_a_submit_whose_api_died_after_its_commit_is_answered_with_the_same_job(
 def test_a_connection_made_while_the_api_is_restarted_waits_for_it(stage: Stage, system: System) -> None:
     for api in APIS:
         system.processes.put_down(api)
-    submitted = in_background(lambda: stage.client.submit(Intent(stage.key(), IS_ORDINARY[1]), patience=0))
+    # A connection of its own: one that is left from before may break only now.
+    with closing(Client(system.url, stage.account, stage.history)) as newcomer:
+        submitted = in_background(lambda: newcomer.submit(Intent(stage.key(), IS_ORDINARY[1]), patience=0))
 
-    for api in APIS:
-        system.processes.bring_up(api)
+        for api in APIS:
+            system.processes.bring_up(api)
 
-    system.until(submitted.done, SECONDS, "an answer")
+        system.until(submitted.done, SECONDS, "an answer")
 
     assert stage.ends([submitted.result()]) == succeeded(1)
 

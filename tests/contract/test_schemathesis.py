@@ -82,7 +82,8 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     url = testing.create_database(postgres_server, template=template)
     database = Database(testing.sqlalchemy_url(url), name="test")
     place = testing.settle_in(database)
-    app = create_app(settings_for(url), database=database, publisher=FakePublisher(), notices=Hub())
+    swift = settings_for(url).model_copy(update={"max_stream_seconds": 0.05})
+    app = create_app(swift, database=database, publisher=FakePublisher(), notices=Hub())
     with database.service() as session:
         other = testing.add_tenant(session, name=MARK)
     mine, theirs = Api(app, add_key(database, place.tenant)), Api(app, add_key(database, other))

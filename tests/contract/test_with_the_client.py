@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from quire.testing import Place
-from quire_client import ConflictError, GoneError, KeyReusedError, NotFoundError, Quire
+from quire_client import ConflictError, GoneError, KeyReusedError, NotFoundError, Quire, StateEvent, TextEvent
 from quire_client.cli.main import Outside, main
 from quire_client.errors import AuthenticationError, BadRequestError, PermissionDeniedError
 from scheduler.batching import Batching
@@ -71,7 +71,23 @@ def test_every_change_of_a_job_is_seen(quire: Quire, worker: FakeWorker) -> None
     worker.write(job.id, words("The sea"))
     assert next(changes).text == "The sea"
     worker.finish(job.id, words(" is wide."))
-    assert [change.text for change in changes] == ["The sea is wide."]
+    assert {change.text for change in changes} == {"The sea is wide."}
+
+
+def test_a_job_streams_its_text(quire: Quire, worker: FakeWorker) -> None:
+    job = quire.jobs.submit("Once")
+    events = job.stream(timeout=30)
+    assert isinstance(state := next(events), StateEvent)
+    assert state.state == "queued"
+    worker.claim()
+    worker.write(job.id, words("The sea"))
+    text = next(event for event in events if isinstance(event, TextEvent))
+    worker.finish(job.id, words(" is wide.", finish="stop"))
+
+    assert (text.text, text.id) == ("The sea", "1:7")
+    assert [event.text for event in quire.jobs.stream(job.id, after=text.id) if isinstance(event, TextEvent)] == [
+        " is wide."
+    ]
 
 
 def test_pages_are_followed_to_the_end(quire: Quire) -> None:

@@ -4,13 +4,14 @@ import json
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.progress import track
 
 from training import config
 from training.documents import Document, write
-from training.text import chinese, gather, headed, themes
+from training.text import chinese, gather, headed, shares, themes
 
 
 def pairs(poem: chinese.Poem) -> set[int]:
@@ -42,31 +43,60 @@ def split(poems: Sequence[chinese.Poem], share: float, draw: random.Random) -> t
     return train, validation
 
 
-def run(settings: config.Config) -> None:
-    """Write `train.jsonl`, `validation.jsonl` and `corpus.json`."""
-    gather.run(settings)
-    own = gather.read_settings(settings.corpus)
-    draw = random.Random(settings.seed)
+@dataclass(frozen=True)
+class Made:
+    """The documents of a language, and what the report says of them."""
+
+    train: list[Document]
+    validation: list[Document]
+    report: dict[str, Any]
+
+
+def english(settings: config.Config, own: shares.English, draw: random.Random) -> Made:
+    """Documents of every English domain, with headers."""
+    gather.gather_english(gather.English(settings, own))
     domains = [gather.passages(settings.work, domain) for domain in gather.ENGLISH]
-    poems = gather.poems(settings.work)
-    zh_train, zh_validation = split(poems, own.zh_held_out, draw)
-    print(f"corpus: {len(poems):,} Chinese texts, {len(zh_train):,} for training", flush=True)
-    sample = [passage.text for gathered in domains for passage in gathered.train][:: own.headed.words.sample_every]
-    idf = themes.rarity(sample, own.headed.words)
+    sample = [passage.text for gathered in domains for passage in gathered.train][:: own.words.sample_every]
+    idf = themes.rarity(sample, own.words)
     print(f"corpus: {len(idf):,} theme words", flush=True)
-    documents: dict[str, list[Document]] = {"train": [], "validation": []}
-    for gathered in track(domains, "corpus: headers"):
-        documents["train"] += headed.english(gathered.domain, gathered.train, idf, own.headed, draw)
-        documents["validation"] += headed.english(gathered.domain, gathered.validation, idf, own.headed, draw)
-    documents["train"] += headed.chinese_documents(zh_train, own.headed, draw)
-    documents["validation"] += headed.chinese_documents(zh_validation, own.headed, draw)
-    report: dict[str, Any] = {
+    report = {
         "verse": json.loads((settings.work / "verse.json").read_text(encoding="utf-8")),
         "theme_words": len(idf),
-        "zh_texts": len(poems),
-        "zh_forms": dict(Counter(poem.form for poem in zh_train).most_common()),
         "meters": dict(Counter(p.meter or "none" for p in domains[0].train).most_common()),
     }
+    made = Made([], [], report)
+    for gathered in track(domains, "corpus: headers"):
+        made.train.extend(headed.english(gathered.domain, gathered.train, idf, own.headed, draw))
+        made.validation.extend(headed.english(gathered.domain, gathered.validation, idf, own.headed, draw))
+    return made
+
+
+def chinese_texts(settings: config.Config, own: shares.Chinese, draw: random.Random) -> Made:
+    """Documents of Chinese verse and prose, with headers."""
+    gather.gather_chinese(gather.Chinese(settings, own))
+    poems = gather.poems(settings.work)
+    train, validation = split(poems, own.held_out, draw)
+    print(f"corpus: {len(poems):,} Chinese texts, {len(train):,} for training", flush=True)
+    return Made(
+        list(headed.chinese_documents(train, own.headed, draw)),
+        list(headed.chinese_documents(validation, own.headed, draw)),
+        {"zh_texts": len(poems), "zh_forms": dict(Counter(poem.form for poem in train).most_common())},
+    )
+
+
+def run(settings: config.Config) -> None:
+    """Write `train.jsonl`, `validation.jsonl` and `corpus.json`."""
+    own = shares.read(settings.corpus)
+    made = []
+    if own.en:
+        made.append(english(settings, own.en, random.Random(settings.seed)))
+    if own.zh:
+        made.append(chinese_texts(settings, own.zh, random.Random(settings.seed)))
+    documents = {
+        "train": [document for one in made for document in one.train],
+        "validation": [document for one in made for document in one.validation],
+    }
+    report: dict[str, Any] = {key: value for one in made for key, value in one.report.items()}
     for part, found in documents.items():
         write(settings.work / f"{part}.jsonl", found)
         report[part] = sizes(found)

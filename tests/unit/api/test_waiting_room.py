@@ -1,14 +1,14 @@
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from uuid import UUID, uuid4
 
 import pytest
 
-from api.waiting import WaitingRoom
+from api.waiting import Mark, WaitingRoom
 
 
-def nothing(_jobs: Sequence[UUID]) -> list[UUID]:
-    return []
+def nothing(jobs: Sequence[UUID]) -> Mapping[UUID, Mark]:
+    return dict.fromkeys(jobs, Mark(over=False))
 
 
 class Silence:
@@ -35,7 +35,7 @@ class Failing:
 
 @pytest.fixture
 def room() -> Iterator[WaitingRoom]:
-    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=0.01)
+    room = WaitingRoom(Silence(), marks=nothing, seats=1, longest=60, look_seconds=0.01)
     yield room
     room.close()
 
@@ -77,7 +77,7 @@ def test_without_a_seat_there_is_no_wait(room: WaitingRoom) -> None:
 
 
 def test_what_happens_while_looking_is_not_missed() -> None:
-    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=30)
+    room = WaitingRoom(Silence(), marks=nothing, seats=1, longest=60, look_seconds=30)
     job, looks = uuid4(), 0
 
     def settled() -> bool:
@@ -92,7 +92,7 @@ def test_what_happens_while_looking_is_not_missed() -> None:
 
 
 def test_closing_lets_everybody_go() -> None:
-    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=30)
+    room = WaitingRoom(Silence(), marks=nothing, seats=1, longest=60, look_seconds=30)
     looked = threading.Event()
 
     def settled() -> bool:
@@ -110,7 +110,7 @@ def test_closing_lets_everybody_go() -> None:
 def test_a_broken_channel_is_listened_to_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.waiting.RESTART_SECONDS", 0)
     notices = Failing()
-    room = WaitingRoom(notices, ended=nothing, seats=1, longest=60)
+    room = WaitingRoom(notices, marks=nothing, seats=1, longest=60)
     room.hold(uuid4(), lambda: True, 30)
     assert notices.well.wait(10)
     room.close()
@@ -121,14 +121,14 @@ def test_one_look_tells_all_waiters_of_the_ends_of_their_jobs() -> None:
     over: set[UUID] = set()
     both = threading.Event()
 
-    def ended(waited_for: Sequence[UUID]) -> list[UUID]:
+    def marks(waited_for: Sequence[UUID]) -> Mapping[UUID, Mark]:
         looks.append(set(waited_for))
         if looks[-1] == set(jobs):
             over.update(jobs)
             both.set()
-        return [job for job in waited_for if job in over]
+        return {job: Mark(over=job in over) for job in waited_for}
 
-    room = WaitingRoom(Silence(), ended=ended, seats=2, longest=60, look_seconds=0.01)
+    room = WaitingRoom(Silence(), marks=marks, seats=2, longest=60, look_seconds=0.01)
     waiters = [threading.Thread(target=room.hold, args=(job, lambda job=job: job in over, 30)) for job in jobs]
     for waiter in waiters:
         waiter.start()
@@ -140,7 +140,27 @@ def test_one_look_tells_all_waiters_of_the_ends_of_their_jobs() -> None:
     room.close()
 
 
-def test_when_ends_cannot_be_asked_for_the_waiters_look() -> None:
+def test_one_look_tells_those_who_wait_for_every_change() -> None:
+    text = [0]
+
+    def marks(jobs: Sequence[UUID]) -> Mapping[UUID, Mark]:
+        return dict.fromkeys(jobs, Mark(over=False, step=("running", len(text))))
+
+    room = WaitingRoom(Silence(), marks=marks, seats=2, longest=60, look_seconds=0.01)
+    job = uuid4()
+    with room.seat(job, every_change=True) as keen, room.seat(job) as patient:
+        assert keen
+        assert patient
+        keen.wait(10)  # the first look knows nothing to compare with
+        keen.clear()
+        assert not keen.wait(0.1)
+        text.append(1)
+        assert keen.wait(10)
+        assert not patient.wait(0)
+    room.close()
+
+
+def test_when_steps_cannot_be_asked_for_the_waiters_look() -> None:
     looked = threading.Event()
 
     def settled() -> bool:
@@ -149,17 +169,17 @@ def test_when_ends_cannot_be_asked_for_the_waiters_look() -> None:
         looked.set()
         return False
 
-    def away(_jobs: Sequence[UUID]) -> list[UUID]:
+    def away(_jobs: Sequence[UUID]) -> Mapping[UUID, Mark]:
         raise OSError("Postgres is away")
 
-    room = WaitingRoom(Silence(), ended=away, seats=1, longest=60, look_seconds=0.01)
+    room = WaitingRoom(Silence(), marks=away, seats=1, longest=60, look_seconds=0.01)
     with pytest.raises(ZeroDivisionError):
         room.hold(uuid4(), settled, 30)
     room.close()
 
 
 def test_dismissal_lets_everybody_go() -> None:
-    room = WaitingRoom(Silence(), ended=nothing, seats=1, longest=60, look_seconds=30)
+    room = WaitingRoom(Silence(), marks=nothing, seats=1, longest=60, look_seconds=30)
     looked = threading.Event()
 
     def settled() -> bool:

@@ -59,6 +59,21 @@ def make_job(state: str = "running", *texts: str, **changes: Any) -> dict[str, A
     return JOB | {"state": state, "output": {"pieces": pieces} if pieces else None} | changes
 
 
+def make_stream(*events: Any) -> httpx.Response:
+    """Answer with events, each (name, data) or (name, data, id); a word alone is the event of that state."""
+    blocks = ["retry: 1000"]
+    for event in events:
+        name, data, *identity = ("state", {"state": event}) if isinstance(event, str) else event
+        blocks.append("".join(f"id: {each}\n" for each in identity) + f"event: {name}\ndata: {json.dumps(data)}")
+    return httpx.Response(200, text="\n\n".join(blocks) + "\n\n", headers={"Content-Type": "text/event-stream"})
+
+
+def make_text(text: str, end: int, **more: Any) -> tuple[str, dict[str, Any], str]:
+    """Build a text event of the first piece."""
+    piece = {"index": 0, "text": text, "tokens": len(text.split()), "finish_reason": None, "logprobs": None} | more
+    return "text", {"pieces": [piece]}, f"1:{end}"
+
+
 @dataclass
 class Script:
     """Answers requests one after the other, with a response, an exception, or what a function makes."""
@@ -101,6 +116,16 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def job() -> Callable[..., dict[str, Any]]:
     return make_job
+
+
+@pytest.fixture
+def stream() -> Callable[..., httpx.Response]:
+    return make_stream
+
+
+@pytest.fixture
+def written() -> Callable[..., tuple[str, dict[str, Any], str]]:
+    return make_text
 
 
 @pytest.fixture

@@ -84,17 +84,43 @@ def test_a_time_without_a_zone_is_local() -> None:
     assert moment("2026-11-24T12:00") == datetime(2026, 11, 24, 12).astimezone()
 
 
-def test_waiting_prints_the_text_to_stdout_and_the_rest_to_stderr(command: Make, job: Make) -> None:
+def test_waiting_prints_the_text_to_stdout_and_the_rest_to_stderr(
+    command: Make, job: Make, stream: Make, written: Make
+) -> None:
     ran = command(
         "submit x --wait",
         accepted(job),
         seen(job("queued", queue={"position": 2})),
-        seen(job("running", "The sea\nis")),
+        stream(
+            ("state", {"state": "queued", "queue": {"position": 2}}),
+            "running",
+            written("The sea\nis", 3),
+            written(" grey", 4),
+            "succeeded",
+        ),
         seen(job("succeeded", "The sea\nis grey")),
     )
 
     assert (ran.code, ran.out) == (0, "The sea\nis grey\n")
     assert ran.err == "job_1\nqueued, place 2\nrunning\nsucceeded\n" + SUMMARY
+
+
+def test_tail_prints_the_text_alone(command: Make, job: Make, stream: Make, written: Make) -> None:
+    events = stream("running", written("The sea\n", 2), written("is grey", 4), "succeeded")
+
+    ran = command("tail job_1 --after 1:0", seen(job("running", "The sea")), events)
+
+    assert (ran.code, ran.out, ran.err) == (0, "The sea\nis grey\n", "")
+    assert ran.script.requests[1].url.params["after"] == "1:0"
+
+
+def test_tail_in_json_is_a_line_for_each_event(command: Make, job: Make, stream: Make, written: Make) -> None:
+    ran = command("tail job_1 --json", seen(job()), stream("running", written("The sea", 2), "failed"))
+
+    told = [json.loads(line) for line in ran.out.splitlines()]
+    assert [each["event"] for each in told] == ["state", "text", "state"]
+    assert (told[1]["id"], told[1]["pieces"][0]["text"]) == ("1:2", "The sea")
+    assert ran.code == 1
 
 
 def test_waiting_in_json_prints_only_the_ended_job(command: Make, job: Make) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from quire_client import ConnectionFailedError, NotFoundError, WaitTimeoutError
+from quire_client import ConnectionFailedError, WaitTimeoutError
 
 Make = Callable[..., Any]
 
@@ -137,60 +137,3 @@ def test_a_wait_under_way_outlasts_a_restart_of_the_server(
 
     assert connect(server).jobs.wait("job_1").state == "succeeded"
     assert sum(time.sleeps) > 120
-
-
-def test_watch_yields_each_change_and_ends_with_the_job(connect: Make, script: Make, job: Make) -> None:
-    server = script(
-        seen(job("queued"), '"1"', held=False),
-        httpx.Response(304, headers={"ETag": '"1"', **HELD}),
-        seen(job("running", "The"), '"2"'),
-        seen(job("succeeded", "The sea"), '"3"'),
-    )
-
-    states = [(each.state, each.text) for each in connect(server).jobs.watch("job_1")]
-
-    assert states == [("queued", ""), ("running", "The"), ("succeeded", "The sea")]
-
-
-def test_watch_looks_at_once_and_then_asks_for_news(connect: Make, script: Make, job: Make) -> None:
-    server = script(
-        seen(job(), '"1"', held=False),
-        httpx.Response(304, headers={"ETag": '"1"', **HELD}),
-        seen(job("succeeded"), '"2"'),
-    )
-
-    list(connect(server).jobs.watch("job_1"))
-
-    asked = [(r.headers.get("Prefer"), r.headers.get("If-None-Match")) for r in server.requests]
-    assert asked == [(None, None), ("wait=30", '"1"'), ("wait=30", '"1"')]
-
-
-def test_watch_does_not_pause_after_its_first_look(connect: Make, script: Make, job: Make, time: Any) -> None:
-    server = script(seen(job(), '"1"', held=False, asked="9"), seen(job("succeeded"), '"2"'))
-
-    list(connect(server).jobs.watch("job_1"))
-
-    assert time.sleeps == []
-
-
-def test_watch_of_an_ended_job_asks_once(connect: Make, script: Make, job: Make) -> None:
-    server = script(seen(job("succeeded"), '"1"'))
-
-    assert [each.state for each in connect(server).jobs.watch("job_1")] == ["succeeded"]
-
-
-def test_watch_ends_at_its_deadline(connect: Make, script: Make, job: Make, time: Any) -> None:
-    server = script(
-        seen(job("queued"), '"1"', held=False),
-        after(time, 10, httpx.Response(304, headers={"ETag": '"1"', **HELD})),
-    )
-
-    with pytest.raises(WaitTimeoutError, match="queued after 10 s"):
-        list(connect(server).jobs.watch("job_1", timeout=10))
-
-
-def test_a_job_deleted_meanwhile_ends_the_watch(connect: Make, script: Make, job: Make) -> None:
-    server = script(seen(job(), '"1"', held=False), httpx.Response(404, json={"detail": "No such job"}))
-
-    with pytest.raises(NotFoundError, match="No such job"):
-        list(connect(server).jobs.watch("job_1"))

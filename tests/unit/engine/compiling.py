@@ -24,8 +24,8 @@ CACHE = {
 }  # fmt: skip
 DRAW = {
     "logits": "*fp32", "scores": "*fp32", "slots": "*i32", "lengths": "*i32", "uniforms": "*fp64",
-    "settings": "*fp64", "history": "*i64", "tokens": "*i32", "logprobs": "*fp32", "totals": "*fp32", "logits_stride": "i32",
-    "scores_stride": "i32", "history_stride": "i32", "vocabulary": "i32", "edited": "i32",
+    "settings": "*fp64", "history": "*i64", "tokens": "*i32", "logprobs": "*fp32", "totals": "*fp32",
+    "logits_stride": "i32", "scores_stride": "i32", "history_stride": "i32", "vocabulary": "i32", "edited": "i32",
 }  # fmt: skip
 # As the launchers call them, for heads of 64 and heads that are no power of two.
 KERNELS: tuple[tuple[Any, dict[str, str], dict[str, Any], dict[str, int]], ...] = (

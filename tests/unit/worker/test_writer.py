@@ -3,8 +3,9 @@
 import pytest
 
 from quire.jobs import Outcome
-from quire.pieces import Piece
+from quire.pieces import Entry, Piece, fold
 from quire.store.job import State
+from quire.textlog import read
 from tests.unit.worker.fakes import byte_ids, claimed
 from tests.unit.worker.places import Desk, add
 
@@ -185,3 +186,47 @@ def test_a_resumed_log_goes_on_where_it_ended(desk: Desk) -> None:
 
     assert [chunk.offset for chunk in desk.postgres.log(job)] == [5]
     assert desk.postgres.text(job) == "Once upon"
+
+
+# ---- what has no token -------------------------------------------------------------------------------------
+
+
+def test_an_end_without_a_token_waits_for_text_and_takes_no_place_in_the_log(desk: Desk) -> None:
+    job = claimed()
+    log = desk.open(job)
+    add(log, "Once")
+    desk.flush()
+    log.add(Entry(0, (), "", finish="stop"))
+    desk.flush()
+    log.add(Entry(1, byte_ids("Fin."), "Fin."))
+    desk.flush()
+
+    assert [(chunk.offset, chunk.tokens) for chunk in desk.postgres.log(job)] == [(0, 4), (4, 4)]
+    assert fold(read(desk.postgres.log(job), log.key)) == [
+        Piece(0, byte_ids("Once"), "Once", "stop"),
+        Piece(1, byte_ids("Fin."), "Fin."),
+    ]
+
+
+def test_an_end_without_a_token_is_written_with_the_outcome(desk: Desk) -> None:
+    job = claimed()
+    log = desk.open(job)
+    add(log, "Once")
+    desk.flush()
+    log.add(Entry(0, (), "", finish="length"))
+    desk.writer.finish(log, DONE)
+    desk.flush()
+
+    assert [(chunk.offset, chunk.tokens) for chunk in desk.postgres.log(job)] == [(0, 4), (4, 0)]
+
+
+def test_an_end_without_a_token_is_left_to_the_next_run_of_a_job_put_back(desk: Desk) -> None:
+    job = claimed()
+    log = desk.open(job)
+    add(log, "Once")
+    desk.flush()
+    log.add(Entry(0, (), "", finish="length"))
+    desk.writer.finish(log, Outcome(State.QUEUED, work=4))
+    desk.flush()
+
+    assert [(chunk.offset, chunk.tokens) for chunk in desk.postgres.log(job)] == [(0, 4)]
