@@ -19,13 +19,14 @@ from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import admin, artifacts, batches, docs, health, jobs, models, tenants, usage
+from api.routes import admin, artifacts, batches, docs, health, jobs, models, tenants, usage, webhooks
 from api.services import BatchServices, Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
 from api.throttle import Failures
 from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
+from api.webhooks import Webhooks
 from quire.crypto import KeyRing
 from quire.database import API_CONNECTIONS, Database
 from quire.messages import Notices
@@ -86,6 +87,7 @@ def create_app(
             submitted=metrics.submitted,
         ),
         batches=_batches(settings, database, ring, catalogue),
+        webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
         reader=reader,
         waiting=waiting,
         follower=Follower(
@@ -123,6 +125,6 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, artifacts, batches, models, tenants, usage, admin, health, docs):
+    for routes in (jobs, artifacts, batches, webhooks, models, tenants, usage, admin, health, docs):
         app.register_blueprint(routes.blueprint(services))
     return app

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from api import responses, schemas
+from api import responses, schemas, webhooks
 from api.batches import answers as batch_answers
 from api.batches import requests as batch_requests
 from quire.artifacts import MEDIA_TYPES
@@ -138,6 +138,45 @@ OPERATIONS = (
     Operation(
         "DELETE", "/v1/batches/{batch_id}", "Batches", "Delete a batch that is over, with its jobs",
         {204: Answer()}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/webhooks", "Webhooks", "Set up an endpoint; its secret is shown this once",
+        {201: Answer(webhooks.EndpointWithSecret)}, "jobs:write", body=webhooks.EndpointRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/webhooks", "Webhooks", "List endpoints, newest first",
+        {200: Answer(webhooks.EndpointPage)}, "jobs:read", query=schemas.PageQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/webhooks/{webhook_id}", "Webhooks", "Look at an endpoint",
+        {200: Answer(webhooks.ShownEndpoint)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "PATCH", "/v1/webhooks/{webhook_id}", "Webhooks", "Change an endpoint, or switch it off or on",
+        {200: Answer(webhooks.ShownEndpoint)}, "jobs:write", body=webhooks.EndpointChange,
+        errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "DELETE", "/v1/webhooks/{webhook_id}", "Webhooks", "Delete an endpoint with its deliveries",
+        {204: Answer()}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/webhooks/{webhook_id}/rotate", "Webhooks", "Give an endpoint a new secret",
+        {200: Answer(webhooks.EndpointWithSecret)}, "jobs:write", body=webhooks.RotateRequest,
+        errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "POST", "/v1/webhooks/{webhook_id}/test", "Webhooks", "Send a test event",
+        {202: Answer(webhooks.ShownDelivery)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/webhooks/{webhook_id}/deliveries", "Webhooks", "List what was sent, newest first",
+        {200: Answer(webhooks.DeliveryPage)}, "jobs:read", query=schemas.PageQuery, errors=(400, 404),
+    ),
+    Operation(
+        "POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", "Webhooks", "Send it again, now",
+        {202: Answer(webhooks.ShownDelivery)}, "jobs:write", errors=(404,),
     ),
     Operation(
         "GET", "/v1/models", "Models", "List the models that some worker has loaded",

@@ -18,6 +18,7 @@ from api.reading import JobReader
 from api.submission import Submissions
 from api.tenancy import Tenancy
 from api.waiting import WaitingRoom
+from api.webhooks import Webhooks
 from quire.database import Database
 
 
@@ -39,6 +40,7 @@ class Services:
     submissions: Submissions
     bulk_submissions: BulkSubmissions
     batches: BatchServices
+    webhooks: Webhooks
     reader: JobReader
     waiting: WaitingRoom
     follower: Follower

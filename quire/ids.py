@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 JOB, TENANT, KEY, WORKER, BATCH = "job", "ten", "key", "wrk", "batch"
+ENDPOINT, EVENT, DELIVERY = "whk", "evt", "dlv"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -77,6 +77,7 @@ class Settings(ModelSettings, DatabaseSettings):
     max_bulk_bytes: int = Field(default=50_000_000, ge=1_000)  # of a body with many jobs
     max_batch_bytes: int = Field(default=200_000_000, ge=1_000)  # of a file with the items of a batch
     max_batch_items: int = Field(default=50_000, ge=1, le=1_000_000)
+    max_webhooks: int = Field(default=20, ge=1)  # endpoints of a tenant
     max_open_batches: int = Field(default=100, ge=1)  # of a tenant, that are not over
     max_waiters: int = Field(default=256, ge=0)  # long polls and event streams a process holds open at once
     max_wait_seconds: float = Field(default=60.0, ge=0)
@@ -107,6 +108,8 @@ class Settings(ModelSettings, DatabaseSettings):
 
     # The scheduler. A tenant may have a retention of its own in the place of this.
     tick_seconds: float = Field(default=0.25, gt=0)
+    webhook_private: bool = False  # also http and private addresses, for tests and networks of one's own
+    webhook_days: int = Field(default=30, ge=1)  # events and their deliveries are kept so long
     batch_window: int = Field(default=256, ge=1, le=10_000)  # items of one batch that are jobs at once
     retention_days: int | None = Field(default=None, ge=1)  # of finished jobs; unset: for ever
 

@@ -38,6 +38,7 @@ from quire_client.job import Job, Piece
 from quire_client.retry import Retry
 from quire_client.values import Key, Model, Page, Receipt, Tenant
 from quire_client.version import __version__
+from quire_client.webhook import Delivery, Webhook
 
 __all__ = [
     "APIError",
@@ -49,6 +50,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "Delivery",
     "Event",
     "FieldProblem",
     "GoneError",
@@ -80,5 +82,6 @@ __all__ = [
     "UnavailableError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",
+    "Webhook",
     "__version__",
 ]

@@ -15,6 +15,7 @@ from quire_client.resources.jobs import Jobs
 from quire_client.resources.keys import Keys
 from quire_client.resources.models import Models
 from quire_client.resources.tenants import Tenants
+from quire_client.resources.webhooks import Webhooks
 from quire_client.retry import Retry
 
 LOCAL = "http://127.0.0.1:8000"
@@ -59,6 +60,7 @@ class Quire:
         )
         self.jobs = Jobs(self._connection)
         self.batches = Batches(self._connection)
+        self.webhooks = Webhooks(self._connection)
         self.models = Models(self._connection)
         self.accounts = Accounts(self._connection)
         self.tenants = Tenants(self._connection)

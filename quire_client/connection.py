@@ -100,16 +100,9 @@ class Connection:
         usual = hold + self._timeout + longer
         waiting = usual if within is None else min(usual, within + GRACE_SECONDS)
         request = self._request(
-            method,
-            path,
-            operator=operator,
-            params=params,
-            body=body,
-            form=form,
-            headers=headers,
-            hold=hold,
+            method, path, operator=operator, params=params, body=body, form=form, headers=headers, hold=hold,
             waiting=waiting,
-        )
+        )  # fmt: skip
         response, attempts = self._persist(
             lambda: self._http.send(request), repeatable=repeatable, patient=patient, within=within
         )

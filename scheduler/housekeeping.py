@@ -9,6 +9,7 @@ from quire.errors import UndecryptableError
 from quire.store import chunk, forgetting, idempotency
 from quire.store.base import now
 from quire.store.tenant import not_on_master_key
+from quire.webhooks import delivering
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,12 @@ def forget_batches(database: Database, days: int | None) -> int:
         old = batches.forget(session, days, BATCH)
     with database.service() as session:
         return old + batches.forget_received(session, BATCH)
+
+
+def forget_events(database: Database, days: int) -> int:
+    """Delete webhooks' events of so many days ago, with what became of them."""
+    with database.service() as session:
+        return delivering.prune(session, days)
 
 
 def rewrap_data_keys(database: Database, ring: KeyRing) -> int:

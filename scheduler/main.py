@@ -13,7 +13,7 @@ from quire.database import SCHEDULER_CONNECTIONS, Database
 from quire.queue import celery_app
 from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
-from scheduler import accounts, batching, compaction, forecasting, housekeeping, tokens
+from scheduler import accounts, batching, compaction, forecasting, housekeeping, tokens, webhooks
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
 
@@ -27,6 +27,7 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
     app = celery_app(redis_url)
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
     reaper = Reaper(database, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
+    outbox = webhooks.Webhooks(database, ring, allow_private=settings.webhook_private)
     hour = 3600.0
     days = settings.retention_days
     return [
@@ -35,6 +36,12 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("reap", settings.tick_seconds, reaper.run),
         Duty("batches", settings.tick_seconds, batching.Batching(database, window=settings.batch_window).run),
         Duty("overdue_batches", settings.tick_seconds, lambda: in_one(database, batches.expire_overdue)),
+        Duty("webhooks", settings.tick_seconds, outbox.run),
+        Duty(
+            "old_webhooks",
+            60.0,
+            lambda: in_rounds(lambda: housekeeping.forget_events(database, settings.webhook_days)),
+        ),
         Duty("top_up", settings.tick_seconds, lambda: tokens.top_up(database, client, app)),
         Duty("accounts", 0.5, lambda: accounts.take_over(database)),
         Duty("forecast", forecasting.EVERY, lambda: forecasting.measure(database)),

@@ -5,11 +5,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from quire import jobs
+from quire import ids, jobs
 from quire.batches.reading import find
 from quire.store.base import now
 from quire.store.batch import Batch, BatchState
 from quire.store.job import State
+from quire.webhooks.events import News, tell
 
 BATCH = 20  # batches that one transaction ends at most
 # What becomes of the items that were not fed, and of the jobs that live.
@@ -34,6 +35,7 @@ def end(session: Session, batch: Batch, state: BatchState) -> None:
     batch.blocked_by = batch.feed_at = None
     batch.finished_at = now(session)
     session.flush()
+    tell(session, [News(batch.tenant_id, f"batch.{state}", ids.show(ids.BATCH, batch.id))])
 
 
 def cancel(session: Session, tenant_id: UUID, batch_id: UUID) -> Batch:

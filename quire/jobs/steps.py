@@ -6,13 +6,14 @@ from types import MappingProxyType
 
 from sqlalchemy.orm import Session
 
-from quire import fairness
+from quire import fairness, ids
 from quire.store import Job, job_steps, ledger
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.job import State
 from quire.store.job_steps import Move
 from quire.store.lane import Change, LaneKey
+from quire.webhooks.events import News, tell
 
 NO_TURNS: Mapping[LaneKey, int] = MappingProxyType({})
 
@@ -55,7 +56,7 @@ def put_back(session: Session, running: Sequence[Job]) -> None:
 
 
 def take(session: Session, steps: Sequence[Step], turns: Mapping[LaneKey, int] = NO_TURNS) -> None:
-    """Move locked jobs, settle the terminal ones, correct their lanes, and wake those put back.
+    """Move locked jobs, settle the terminal ones and tell of them, correct their lanes, wake those put back.
 
     `turns`: work of jobs that run on, by lane. Together with the others, because lanes are locked once.
     """
@@ -76,6 +77,12 @@ def take(session: Session, steps: Sequence[Step], turns: Mapping[LaneKey, int] =
     ]
     changes += [(lane, Change.turn(work)) for lane, work in turns.items()]
     ledger.settle(session, bills)
+    # An item's end is told with its batch's.
+    tell(session, [
+        News(row.tenant_id, f"job.{step.move.state}", ids.show(ids.JOB, row.id))
+        for row, step in moved
+        if step.move.state.is_terminal and row.batch_id is None
+    ])  # fmt: skip
     lanes.adjust(session, changes)
     lanes.wake(
         session, [LaneKey(row.model, row.tenant_id) for row, step in moved if not step.move.state.is_terminal]

@@ -13,17 +13,22 @@ from quire.store.model import Model
 from quire.store.receipt import Receipt
 from quire.store.tenant import ApiKey, Tenant
 from quire.store.usage import Usage
+from quire.store.webhook import Attempt, Delivery, Endpoint, Event
 from quire.store.worker import Worker
 
 __all__ = [
     "ApiKey",
     "Artifact",
     "ArtifactPart",
+    "Attempt",
     "Base",
     "Batch",
     "BatchItem",
     "Chunk",
+    "Delivery",
+    "Endpoint",
     "Entry",
+    "Event",
     "Forecast",
     "Guess",
     "IdempotencyKey",

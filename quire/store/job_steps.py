@@ -122,7 +122,7 @@ MOVE = text("""
         CAST(:errors AS text[]), CAST(:fences AS int[]), CAST(:attempts AS int[]))
         AS move (id, state, completion_tokens, error, fences, attempts)
     WHERE jobs.id = move.id
-    RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at
+    RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at, batch_id
 """)
 
 

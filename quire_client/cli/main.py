@@ -8,7 +8,19 @@ from dataclasses import dataclass
 
 import httpx
 
-from quire_client.cli import admin, batches, jobs, keys, local, models, submit, tail, tenants, usage
+from quire_client.cli import (
+    admin,
+    batches,
+    jobs,
+    keys,
+    local,
+    models,
+    submit,
+    tail,
+    tenants,
+    usage,
+    webhooks,
+)
 from quire_client.cli.exits import MEANINGS, Exit, exit_of
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Parser, shared
@@ -50,6 +62,7 @@ def parser() -> Parser:
     tail.add(groups)
     jobs.add(groups)
     batches.add(groups)
+    webhooks.add(groups)
     local.add(groups, models.add(groups))
     tenants.add(groups)
     keys.add(groups)

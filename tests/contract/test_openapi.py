@@ -62,11 +62,16 @@ def test_real_answers_are_what_the_document_says(
     files = finished_tune(api, place)
     batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
     api.post(f"/v1/batches/{over}/cancel")
-    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch}
+    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch} | webhook_ids(
+        api
+    )
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
         "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
+        "/v1/webhooks": {"url": "https://hooks.example/"},
+        "/v1/webhooks/{webhook_id}": {"description": "the shop"},
+        "/v1/webhooks/{webhook_id}/rotate": {},
         "/v1/batches": {"items": [{"prompt": "Once"}]},
         "/v1/batches/{batch_id}/retry": {"states": ["cancelled"]},
         "/v1/jobs/plan": {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 1}},
@@ -97,6 +102,11 @@ def test_real_answers_are_what_the_document_says(
             answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
             assert answer.status_code == status, (operation.path, answer.text)
             check(answer, operation.answers[status])
+
+
+def webhook_ids(api: Api) -> dict[str, str]:
+    webhook = shown(api.post("/v1/webhooks", json={"url": "https://hooks.example/"}))["id"]
+    return {"webhook_id": webhook, "delivery_id": shown(api.post(f"/v1/webhooks/{webhook}/test"))["id"]}
 
 
 def depth(operation: Operation) -> int:

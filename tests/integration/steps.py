@@ -12,7 +12,7 @@ from quire.batches import Draft, Item
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
-from quire.store import Job, Lane, Model, Tenant, chunk
+from quire.store import Attempt, Delivery, Endpoint, Event, Job, Lane, Model, Tenant, chunk
 from quire.store import lane as lanes
 from quire.store import ledger as ledgers
 from quire.store.chunk import START, Position
@@ -53,6 +53,19 @@ def batch(place: Place, count: int, owner: Tenant | None = None, **draft: Any) -
         ]
         batches.add_items(session, new, items)
         return batches.release(session, new).id
+
+
+def webhook(place: Place, owner: Tenant) -> None:
+    """An endpoint with a delivery that was tried once."""
+    told, sent = new_id(), new_id()
+    with place.database.service() as session:
+        endpoint = Endpoint(id=new_id(), tenant_id=owner.id, url="https://a.example/", events=["*"], secret=b"")
+        event = Event(id=told, tenant_id=owner.id, type="job.succeeded", data={})
+        session.add_all([endpoint, event])
+        session.flush()
+        session.add(Delivery(id=sent, event_id=told, endpoint_id=endpoint.id, tenant_id=owner.id))
+        session.flush()
+        session.add(Attempt(delivery_id=sent, number=1, tenant_id=owner.id, seconds=0.1))
 
 
 def worker(place: Place, **columns: Any) -> UUID:

@@ -14,9 +14,8 @@ from scheduler.main import duties
 from tests.integration import steps
 
 NAMES = [
-    "release", "expire", "reap", "batches", "overdue_batches", "top_up",
-    "accounts", "forecast", "compact", "partitions", "put_back", "erase",
-    "retention", "old_batches", "rewrap", "idempotency",
+    "release", "expire", "reap", "batches", "overdue_batches", "webhooks", "old_webhooks", "top_up", "accounts",
+    "forecast", "compact", "partitions", "put_back", "erase", "retention", "old_batches", "rewrap", "idempotency",
 ]  # fmt: skip
 
 

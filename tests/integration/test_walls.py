@@ -32,6 +32,10 @@ TABLES = (
     "lanes",
     "ledger",
     "usage",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhook_endpoints",
+    "webhook_events",
 )
 UPDATES = {
     "batch_items": "UPDATE batch_items SET place = 9",
@@ -40,6 +44,8 @@ UPDATES = {
     "lanes": "UPDATE lanes SET virtual_time = 0",
     "ledger": "UPDATE ledger SET completion_tokens = 0",
     "usage": "UPDATE usage SET reserved = 0",
+    "webhook_deliveries": "UPDATE webhook_deliveries SET rung = 0",
+    "webhook_endpoints": "UPDATE webhook_endpoints SET failures = 0",
 }
 DELETES = ("jobs", "chunks", "batch_items")
 
@@ -48,6 +54,7 @@ def furnish(place: Place, owner: Tenant) -> None:
     """One row in each table."""
     with place.database.tenant(owner.id) as session:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
+    steps.webhook(place, owner)
     steps.batch(place, 1, owner)
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.keep(place, claimed, Made(0, "abc", b"X:1"))
