@@ -83,7 +83,12 @@ def body(error: QuireError, instance: str) -> str:
         error=responses.OpenAIError(message=error.detail, type=kind, param=param, code=error.code),
     )
     # In ASCII: a name that somebody sent may hold what UTF-8 cannot.
-    return json.dumps(dict(described), default=dict)
+    return json.dumps(dict(described), default=_plain)
+
+
+def _plain(part: responses.WrongField | responses.OpenAIError) -> dict[str, object]:
+    """Only what is wrong in a file has a line."""
+    return part.model_dump(exclude_none=isinstance(part, responses.WrongField))
 
 
 def problem(error: QuireError) -> Response:

@@ -60,6 +60,7 @@ def test_real_answers_are_what_the_document_says(
     operator.post(f"/v1/tenants/{gone}/suspend")
     operator.delete(f"/v1/tenants/{gone}")
     files = finished_tune(api, place)
+    waiting = api.submitted()["id"]
     batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
     api.post(f"/v1/batches/{over}/cancel")
     ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch} | webhook_ids(
@@ -89,6 +90,8 @@ def test_real_answers_are_what_the_document_says(
         if operation.path == "/v1/tenants/{tenant_id}" and operation.method == "DELETE":
             operator.post(f"/v1/tenants/{tenant['id']}/suspend")
         names = ids | {"tenant_id": gone} if operation.path.endswith("/receipt") else ids
+        if operation.path.endswith(("/pause", "/resume")):
+            names = ids | {"job_id": waiting}
         if operation.path.endswith("/output"):
             worker.finish(job["id"])
         if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":

@@ -73,9 +73,9 @@ FIT = {
     ("POST", "/v1/batches/{batch_id}/retry"): {"states": ["cancelled"]},
     ("POST", "/v1/webhooks"): {"url": "https://hooks.example/"},
 }
-OPERATIONS = sorted(  # what deletes comes last
+OPERATIONS = sorted(  # what ends and what deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
-    key=lambda operation: operation[0] == "DELETE",
+    key=lambda operation: (operation[0] == "DELETE", operation[1].endswith("/cancel")),
 )
 
 

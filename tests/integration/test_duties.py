@@ -15,7 +15,8 @@ from tests.integration import steps
 
 NAMES = [
     "release", "expire", "reap", "batches", "overdue_batches", "webhooks", "old_webhooks", "top_up", "accounts",
-    "forecast", "compact", "partitions", "put_back", "erase", "retention", "old_batches", "rewrap", "idempotency",
+    "forecast", "compact", "partitions", "put_back", "budget", "budgets", "erase", "retention", "old_batches",
+    "rewrap", "idempotency",
 ]  # fmt: skip
 
 
