@@ -9,11 +9,13 @@ from pydantic import BaseModel
 from api import responses, schemas, webhooks
 from api.batches import answers as batch_answers
 from api.batches import requests as batch_requests
+from api.binding import MEDIA
 from quire.artifacts import MEDIA_TYPES
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
 OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
+BOOKS = tuple(MEDIA.values())
 FILES = tuple(MEDIA_TYPES.values())
 FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 RESULTS = ("application/jsonl", "text/csv")
@@ -78,6 +80,13 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/jobs/{job_id}/output", "Jobs", "Read the finished text",
         {200: Answer(media="text/plain")}, "jobs:read", query=schemas.OutputQuery, errors=(400, 404, 409),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/book", "Jobs", "Read a book as Markdown, plain text, HTML or EPUB",
+        {200: Answer(
+            media=BOOKS[0], or_media=BOOKS[1:], headers=("Content-Disposition",),
+        )},
+        "jobs:read", query=schemas.BookQuery, errors=(400, 404, 409),
     ),
     Operation(
         "GET", "/v1/jobs/{job_id}/artifacts", "Jobs", "List the files that a job has made",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from api.auth import Scope
+from api.binding import Format
 from api.books import BookRequest
 from api.fields import (
     Line,
@@ -293,6 +294,10 @@ class EventsQuery(Request):
     after: str | None = Field(
         default=None, description="The id of an event to go on behind, as 1:57; default: the beginning."
     )
+
+
+class BookQuery(Request):
+    format: Format = Field(default="markdown", description="Of the file.")
 
 
 class StuckQuery(PageQuery):

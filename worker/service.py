@@ -82,7 +82,7 @@ class Service:
             max_attempts=settings.max_attempts,
             mark_alone=self._mark_alone,
             on_dead=lambda: os._exit(EX_SOFTWARE),
-            novelist=Novelist(engine.tokenizer, context=engine.context_length),
+            novelist=Novelist(engine.tokenizer, context=engine.context_length, vocabulary=engine.vocab_size),
             studio=self._studio() if self._kind is Kind.MUSIC else None,
         )
 

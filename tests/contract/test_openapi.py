@@ -46,6 +46,14 @@ def test_the_scopes_of_the_document_are_the_scopes_of_the_app(shared: Any) -> No
         assert (answer.status_code == 401) == (operation.security is not None), operation.path
 
 
+def finished_book(api: Api, worker: FakeWorker) -> str:
+    book = {"title": "Sea", "premise": "A voyage.", "parts": 1}
+    job = str(api.submitted(kind="longform", longform=book)["id"])
+    worker.claim()
+    worker.finish(job, words("We sailed."))
+    return job
+
+
 def test_real_answers_are_what_the_document_says(
     api: Api, operator: Api, worker: FakeWorker, place: Place
 ) -> None:
@@ -96,6 +104,8 @@ def test_real_answers_are_what_the_document_says(
             worker.finish(job["id"])
         if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":
             names = ids | {"batch_id": over}
+        if operation.path.endswith("/book"):
+            names = ids | {"job_id": finished_book(api, worker)}
         if "/artifacts" in operation.path:
             names = {"job_id": files, "name": "tune-0.mid"}
         for status in operation.answers:

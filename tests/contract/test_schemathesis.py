@@ -131,8 +131,11 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
         operator.post(f"/v1/tenants/{tenant}/suspend")
     operator.delete(f"/v1/tenants/{spare[2]}")
     tune = finished_tune(mine, place)
+    book = mine.submitted(kind="longform", longform={"title": "Sea", "premise": "A voyage.", "parts": 1})["id"]
+    worker.claim()
+    worker.finish(book, words("We sailed."))
     ids = {  # the simplest first
-        "job_id": [tune, *jobs, *theirs_jobs],
+        "job_id": [tune, book, *jobs, *theirs_jobs],
         "batch_id": [*batches, theirs_batch],
         **webhooks,
         "tenant_id": spare,
