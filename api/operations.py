@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from api import responses, schemas
+from api.openai import answers
+from api.openai import schemas as openai
 from quire.artifacts import MEDIA_TYPES
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
@@ -19,7 +21,7 @@ SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a success carries: a JSON model, or another media type, or nothing."""
+    """What a success carries: a JSON model or another media type, whichever was asked for, or nothing."""
 
     model: type[BaseModel] | None = None
     media: str | None = None
@@ -92,6 +94,35 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/models", "Models", "List the models that some worker has loaded",
         {200: Answer(responses.ModelList)}, "any key",
+    ),
+    Operation(
+        "GET", "/v1/models/{model_name}", "Models", "Look at a model",
+        {200: Answer(responses.Model)}, "any key", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/completions", "OpenAI", "Complete texts: waits for its jobs, or streams what they write",
+        {200: Answer(answers.Completion, media="text/event-stream")},
+        "jobs:write", body=openai.CompletionRequest, headers=("Idempotency-Key",),
+        errors=(404, *SUBMIT_ERRORS, 500, 504),
+    ),
+    Operation(
+        "POST", "/v1/responses", "OpenAI", "Make a response: waits, streams, or answers at once with background",
+        {200: Answer(answers.OpenAIResponse, media="text/event-stream")},
+        "jobs:write", body=openai.ResponseRequest, headers=("Idempotency-Key",),
+        errors=(404, *SUBMIT_ERRORS, 504),
+    ),
+    Operation(
+        "GET", "/v1/responses/{response_id}", "OpenAI", "Look at a response, or follow it",
+        {200: Answer(answers.OpenAIResponse, media="text/event-stream")},
+        "jobs:read", query=openai.ResponseQuery, errors=(400, 404),
+    ),
+    Operation(
+        "POST", "/v1/responses/{response_id}/cancel", "OpenAI", "Cancel a response; one that is over stays",
+        {200: Answer(answers.OpenAIResponse)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "DELETE", "/v1/responses/{response_id}", "OpenAI", "Delete a response that is over",
+        {200: Answer(answers.DeletedResponse)}, "jobs:write", errors=(404, 409),
     ),
     Operation(
         "GET", "/v1/usage", "Usage", "Look at what was billed, by day and model",

@@ -6,6 +6,8 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 JOB, TENANT, KEY, WORKER = "job", "ten", "key", "wrk"
+RESPONSE = "resp"  # a job that is one of OpenAI's responses
+FILE = "file"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

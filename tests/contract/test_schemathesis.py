@@ -48,8 +48,14 @@ RULED = frozenset(
         *MUSIC_ONLY,
         *("kind", "lines", "stanza", "rhyme", "meter", "syllables", "form", "title", "theme", "style", "model"),
         *("not_before", "deadline", "best_of", "min_tokens", "logit_bias"),
+        *("suffix", "stream_options", "echo"),
     }
 )
+# What is told at once, though nobody does the jobs.
+TELLING: dict[str, dict[str, Any]] = {
+    "/v1/completions": {"model": testing.MODEL, "prompt": "Once", "stream": True},
+    "/v1/responses": {"model": testing.MODEL, "input": "Once", "background": True},
+}
 OPERATIONS = sorted(  # what deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
     key=lambda operation: operation[0] == "DELETE",
@@ -98,6 +104,8 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
         "job_id": [tune, *jobs, *theirs_jobs],
         "tenant_id": spare,
         "key_id": keys,
+        "response_id": [response_of(mine, "Once"), response_of(mine, "Twice"), response_of(theirs, MARK)],
+        "model_name": [testing.MODEL, "unloaded"],
         "name": ["tune-0.mid", "tune-0.svg", "tune-0.wav"],
     }
     yield World(app, schemathesis.openapi.from_wsgi("/openapi.json", app), mine.secret, ids, {})
@@ -106,9 +114,18 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     testing.drop_database(postgres_server, url)
 
 
+def response_of(api: Api, text: str) -> str:
+    asked = {"model": testing.MODEL, "input": text, "background": True, "metadata": {text: text}}
+    return str(shown(api.post("/v1/responses", json=asked))["id"])
+
+
 def by_the_rules(job: dict[str, Any]) -> dict[str, Any]:
     """Take away what no schema can tell is wrong."""
-    return {name: value for name, value in job.items() if name not in RULED} | {"prompt": "Once"}
+    return unruled(job) | {"prompt": "Once"}
+
+
+def unruled(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in RULED}
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=[f"{method} {path}" for method, path in OPERATIONS])
@@ -130,10 +147,13 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(world: World, method
             asked = case.body.get("jobs") if isinstance(case.body, dict) else None
             some = [job for job in asked[:3] if isinstance(job, dict)] if isinstance(asked, list) else []
             case.body = {"jobs": [by_the_rules(job) for job in some] or [{"prompt": "Once"}]}
+        if path in TELLING and isinstance(case.body, dict) and not data.draw(st.booleans()):
+            case.body = unruled(case.body) | TELLING[path]
         if case.query and not data.draw(st.booleans()):
             case.query = {}
         response = case.call(headers=headers)
-        case.validate_response(response, checks=CHECKS)
+        # That nobody works here is what the server says with 504.
+        case.validate_response(response, checks=CHECKS[1:] if response.status_code == 504 else CHECKS)
         world.seen.setdefault(f"{method} {path}", Counter())[response.status_code] += 1
         if headers["Authorization"].endswith(world.mine):
             assert MARK not in response.text
