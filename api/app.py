@@ -4,13 +4,12 @@ from flask import Flask
 
 from api.accounts import Accounts
 from api.auth import Authenticator
-from api.batches.opening import Limits, Opening
+from api.batches.opening import Opening
 from api.batches.results import Results
 from api.batches.retrying import Retrying
 from api.batches.view import BatchReader
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
-from api.drafting import Catalogue
 from api.errors import answer_errors
 from api.following import Follower
 from api.metrics import Metrics
@@ -19,14 +18,17 @@ from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import admin, artifacts, batches, docs, health, jobs, models, tenants, usage, webhooks
+from api.routes import admin, artifacts, batches, docs, health, jobs, models, schedules, tenants, usage, webhooks
+from api.schedules.keeping import Schedules
 from api.services import BatchServices, Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
 from api.throttle import Failures
-from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
 from api.webhooks import Webhooks
+from quire.asking.drafting import Catalogue
+from quire.asking.tokenizing import Tokenizers
+from quire.batches import Limits
 from quire.crypto import KeyRing
 from quire.database import API_CONNECTIONS, Database
 from quire.messages import Notices
@@ -87,6 +89,7 @@ def create_app(
             submitted=metrics.submitted,
         ),
         batches=_batches(settings, database, ring, catalogue),
+        schedules=Schedules(database, ring, catalogue, most=settings.max_schedules),
         webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
         reader=reader,
         waiting=waiting,
@@ -125,6 +128,6 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, artifacts, batches, webhooks, models, tenants, usage, admin, health, docs):
+    for routes in (jobs, artifacts, batches, schedules, webhooks, models, tenants, usage, admin, health, docs):
         app.register_blueprint(routes.blueprint(services))
     return app

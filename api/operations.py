@@ -9,7 +9,10 @@ from pydantic import BaseModel
 from api import responses, schemas, webhooks
 from api.batches import answers as batch_answers
 from api.batches import requests as batch_requests
+from api.schedules import answers as schedule_answers
+from api.schedules import requests as schedule_requests
 from quire.artifacts import MEDIA_TYPES
+from quire.asking.request import JobRequest
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
@@ -49,7 +52,7 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/jobs", "Jobs", "Submit a job",
         {202: Answer(responses.Job, headers=("Location", "Idempotent-Replayed", *OBJECT_HEADERS))},
-        "jobs:write", body=schemas.JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
+        "jobs:write", body=JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
     ),
     Operation(
         "POST", "/v1/jobs/bulk", "Jobs", "Submit many jobs: all are queued, or none",
@@ -125,6 +128,60 @@ OPERATIONS = (
     Operation(
         "DELETE", "/v1/batches/{batch_id}", "Batches", "Delete a batch that is over, with its jobs",
         {204: Answer()}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/schedules", "Schedules", "Make a schedule",
+        {201: Answer(schedule_answers.Schedule)}, "jobs:write", body=schedule_requests.ScheduleRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "POST", "/v1/schedules/preview", "Schedules", "Tell the first moments of a schedule that is not made",
+        {200: Answer(schedule_answers.Preview)}, "jobs:read", body=schedule_requests.PreviewRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/schedules", "Schedules", "List schedules, newest first",
+        {200: Answer(schedule_answers.SchedulePage)}, "jobs:read", query=schedule_requests.ScheduleQuery,
+        errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}", "Schedules", "Look at a schedule",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "PUT", "/v1/schedules/{schedule_id}", "Schedules", "Put another in its place; what it was is kept",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", body=schedule_requests.ScheduleRequest,
+        errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "DELETE", "/v1/schedules/{schedule_id}", "Schedules", "Delete a schedule; the batches that it made stay",
+        {204: Answer()}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/pause", "Schedules", "Fire nothing until it is resumed",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/resume", "Schedules", "Go on with its next moment",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/run", "Schedules", "Fire it once more, now",
+        {202: Answer(schedule_answers.Occurrence)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/preview", "Schedules", "Tell its next moments",
+        {200: Answer(schedule_answers.Preview)}, "jobs:read", query=schedule_requests.PreviewQuery,
+        errors=(400, 404),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/history", "Schedules", "Tell what it was before each edit",
+        {200: Answer(schedule_answers.History)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/occurrences", "Schedules", "List what became of its moments",
+        {200: Answer(schedule_answers.OccurrenceList)}, "jobs:read", query=schedule_requests.OccurrenceQuery,
+        errors=(400, 404),
     ),
     Operation(
         "POST", "/v1/webhooks", "Webhooks", "Set up an endpoint; its secret is shown this once",

@@ -15,6 +15,7 @@ from api.metrics import Metrics
 from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
+from api.schedules.keeping import Schedules
 from api.submission import Submissions
 from api.tenancy import Tenancy
 from api.waiting import WaitingRoom
@@ -40,6 +41,7 @@ class Services:
     submissions: Submissions
     bulk_submissions: BulkSubmissions
     batches: BatchServices
+    schedules: Schedules
     webhooks: Webhooks
     reader: JobReader
     waiting: WaitingRoom

@@ -10,11 +10,11 @@ from sqlalchemy.exc import OperationalError
 
 from api import responses
 from api.body import canonical
-from api.drafting import Catalogue, drafted
 from api.reading import JobReader
-from api.schemas import JobRequest
-from api.validation import checked
 from quire import ids, jobs
+from quire.asking.drafting import Catalogue, drafted
+from quire.asking.request import JobRequest
+from quire.asking.validation import checked
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
 from quire.errors import IdempotencyKeyInUse

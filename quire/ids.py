@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 JOB, TENANT, KEY, WORKER, BATCH = "job", "ten", "key", "wrk", "batch"
 ENDPOINT, EVENT, DELIVERY = "whk", "evt", "dlv"
+SCHEDULE = "sch"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

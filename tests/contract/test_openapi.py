@@ -14,6 +14,8 @@ from tests.contract.client import Api, shown
 from tests.contract.tunes import finished_tune
 from tests.contract.working import FakeWorker, words
 
+DAILY = {"name": "morning", "cron": "0 7 * * *", "template": {"prompt": "{{date}}"}}
+
 
 def test_each_route_is_in_the_document_and_no_other(shared: Any) -> None:
     routes = {
@@ -62,13 +64,15 @@ def test_real_answers_are_what_the_document_says(
     files = finished_tune(api, place)
     batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
     api.post(f"/v1/batches/{over}/cancel")
-    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch} | webhook_ids(
-        api
-    )
+    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch}
+    ids |= webhook_ids(api) | {"schedule_id": schedule_id(api)}
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
         "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
+        "/v1/schedules": DAILY,
+        "/v1/schedules/preview": {"cron": "0 7 * * *"},
+        "/v1/schedules/{schedule_id}": DAILY,
         "/v1/webhooks": {"url": "https://hooks.example/"},
         "/v1/webhooks/{webhook_id}": {"description": "the shop"},
         "/v1/webhooks/{webhook_id}/rotate": {},
@@ -101,6 +105,10 @@ def test_real_answers_are_what_the_document_says(
             answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
             assert answer.status_code == status, (operation.path, answer.text)
             check(answer, operation.answers[status])
+
+
+def schedule_id(api: Api) -> str:
+    return str(shown(api.post("/v1/schedules", json=DAILY))["id"])
 
 
 def webhook_ids(api: Api) -> dict[str, str]:

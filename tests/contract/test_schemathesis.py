@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 
 from api.app import create_app
 from api.openapi import document
-from api.schemas import MUSIC_ONLY
 from quire import testing
+from quire.asking.request import MUSIC_ONLY
 from quire.database import Database
 from quire.testing import FakePublisher
 from tests.contract.client import ADMIN_TOKEN, Api, add_key, shown
@@ -50,11 +50,15 @@ RULED = frozenset(
         *("not_before", "deadline", "best_of", "min_tokens", "logit_bias"),
     }
 )
+DAILY = {"name": "morning", "cron": "0 7 * * *", "template": {"prompt": "{{date}}"}}
 # Bodies that fit rules which no schema tells.
 FIT = {
     ("POST", "/v1/batches"): {"items": [{"prompt": "Once"}]},
     ("POST", "/v1/batches/{batch_id}/retry"): {"states": ["cancelled"]},
     ("POST", "/v1/webhooks"): {"url": "https://hooks.example/"},
+    ("POST", "/v1/schedules"): DAILY,
+    ("PUT", "/v1/schedules/{schedule_id}"): DAILY,
+    ("POST", "/v1/schedules/preview"): {"rule": "FREQ=DAILY"},
 }
 OPERATIONS = sorted(  # what deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
@@ -98,6 +102,8 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     batches = [shown(mine.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(4)]
     for batch in (*batches[:3], theirs_batch):
         (theirs if batch == theirs_batch else mine).post(f"/v1/batches/{batch}/cancel")
+    schedules = [shown(mine.post("/v1/schedules", json=DAILY))["id"] for _ in range(4)]
+    schedules.append(shown(theirs.post("/v1/schedules", json=DAILY | {"name": MARK}))["id"])
     webhooks = {"webhook_id": [], "delivery_id": []}
     for one in (mine, mine, theirs):
         webhook = shown(one.post("/v1/webhooks", json={"url": "https://hooks.example/", "description": MARK}))[
@@ -118,6 +124,7 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
         "job_id": [tune, *jobs, *theirs_jobs],
         "batch_id": [*batches, theirs_batch],
         **webhooks,
+        "schedule_id": schedules,
         "tenant_id": spare,
         "key_id": keys,
         "name": ["tune-0.mid", "tune-0.svg", "tune-0.wav"],

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.composing import Limits, composed
-from api.schemas import MAX_SEED, JobRequest
-from api.tokenizing import Counting, Tokenizers
 from quire import fairness
+from quire.asking.composing import Limits, composed
+from quire.asking.request import MAX_SEED, JobRequest
+from quire.asking.tokenizing import Counting, Tokenizers
 from quire.crypto import DataKey
 from quire.errors import FieldProblem, InvalidField, ModelNotReady, UnknownModel
 from quire.jobs import Submission

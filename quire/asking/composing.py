@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from api.schemas import JobRequest
-from api.tunes import ordered, tokens_of
+from quire.asking.request import JobRequest
+from quire.asking.tunes import ordered, tokens_of
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
 from quire.forms import compose, letters_of, tokens_needed, tokens_usual
 from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
