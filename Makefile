@@ -82,6 +82,8 @@ bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 
 chaos: $(KERNELS) ## thousands of jobs under faults and proof of their ends, in about half an hour
 	$(RUN) -m chaos --jobs 20000 --seed 1 2 3 --write
+	$(RUN) -m chaos --broken fence --write
+	$(RUN) -m chaos --broken idempotency --write
 	$(RUN) -m chaos --jobs 1000 --rate 30 --seed 4 --model checkpoints/quire-verse --short --write
 	$(RUN) -m chaos --broken fence --write
 	$(RUN) -m chaos --broken idempotency --write

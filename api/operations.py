@@ -60,6 +60,11 @@ OPERATIONS = (
         "jobs:write", body=schemas.BulkRequest, headers=("Idempotency-Key",), errors=(400, 409, 413, 415, 422),
     ),
     Operation(
+        "POST", "/v1/jobs/plan", "Jobs", "Preview the plan of a book; nothing is queued",
+        {200: Answer(responses.PlannedBook)},
+        "jobs:write", body=JobRequest, errors=(400, 413, 415),
+    ),
+    Operation(
         "GET", "/v1/jobs", "Jobs", "List jobs, newest first",
         {200: Answer(responses.JobPage)}, "jobs:read", query=schemas.JobQuery, errors=(400,),
     ),
@@ -91,6 +96,14 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/jobs/{job_id}/cancel", "Jobs", "Cancel a job; one that is over stays as it is",
         {200: Answer(responses.Job, headers=("ETag",))}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/pause", "Jobs", "Hold a job; what is written stays",
+        {200: Answer(responses.Job, headers=OBJECT_HEADERS)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/resume", "Jobs", "Let a paused job go on",
+        {200: Answer(responses.Job, headers=OBJECT_HEADERS)}, "jobs:write", errors=(404, 409),
     ),
     Operation(
         "DELETE", "/v1/jobs/{job_id}", "Jobs", "Delete a job that is over, with its text",

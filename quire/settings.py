@@ -16,7 +16,9 @@ class ModelSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="QUIRE_", frozen=True, extra="ignore")
 
     # "name=folder-or-hub-id", comma-separated; the first is the default of a job without a model.
-    models: Annotated[dict[str, str], NoDecode] = Field(default={"quire-verse": "checkpoints/quire-verse"})
+    models: Annotated[dict[str, str], NoDecode] = Field(
+        default={"quire-verse": "checkpoints/quire-verse", "quire-tunes": "checkpoints/quire-tunes"}
+    )
 
     @field_validator("models", mode="before")
     @classmethod
@@ -94,6 +96,7 @@ class Settings(ModelSettings, DatabaseSettings):
     kv_tokens: int | None = Field(default=None, ge=16)  # they may hold together; default: full contexts
     threads: int | None = Field(default=None, ge=1)  # CPU threads of the engine; default: all cores
     spin: int | None = Field(default=None, ge=0)  # how often a waiting thread looks again before it sleeps
+    preempt_seconds: float = Field(default=2.0, gt=0)  # how often books look whether others wait for their slots
     flush_seconds: float = Field(default=1.0, gt=0)  # how often running text is committed
     lease_seconds: float = Field(default=10.0, ge=1)
     heartbeat_seconds: float = Field(default=1.0, gt=0)

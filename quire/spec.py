@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from quire.longform import Plan
 from quire.rules import Rules
 
 Form = Literal["story", "poem", "article", "verse", "五绝", "七绝", "五律", "七律", "词", "曲"]
@@ -91,13 +92,14 @@ class Music(BaseModel):
 
 
 class Spec(BaseModel):
-    """The whole of a job; `music` for one that makes tunes."""
+    """The whole of a job; `music` for one that makes tunes, `longform` for one that writes a book."""
 
     model_config = ConfigDict(frozen=True)
 
     input: Input
     parameters: Parameters
     music: Music | None = None
+    longform: Plan | None = None
 
     def encode(self) -> bytes:
         return self.model_dump_json().encode()

@@ -59,6 +59,8 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("compact", 1.0, lambda: compaction.compact(database, ring)),
         Duty("partitions", hour, lambda: housekeeping.make_partitions(database)),
         Duty("put_back", settings.tick_seconds, lambda: in_one(database, jobs.put_back_suspended)),
+        Duty("budget", 1.0, lambda: in_one(database, jobs.hold_over_budget)),
+        Duty("budgets", 1.0, lambda: in_one(database, jobs.release_within_budget)),
         Duty("erase", 1.0, lambda: in_rounds(lambda: in_one(database, tenants.erase))),
         Duty("retention", 5.0, lambda: in_rounds(lambda: housekeeping.forget_jobs(database, days))),
         Duty("old_batches", 5.0, lambda: in_rounds(lambda: housekeeping.forget_batches(database, days))),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from quire.asking.books import BookRequest
 from quire.asking.fields import (
     Line,
     MetadataKey,
@@ -28,6 +29,12 @@ TEXT_ONLY = (
     *("prompt", "form", "lines", "stanza", "rhyme", "syllables"),
     *("truncate", "max_tokens", "min_tokens", "stop", "banned"),
 )
+# What the plan of a book says instead, or cannot have.
+NOT_LONGFORM = (
+    *TEXT_ONLY,
+    *MUSIC_ONLY,
+    *("title", "theme", "style", "meter", "n", "best_of", "logprobs"),
+)
 MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
 MAX_LINES = 64
 ASKED = tuple(Asked.__dataclass_fields__)
@@ -36,7 +43,8 @@ ASKED = tuple(Asked.__dataclass_fields__)
 class JobRequest(Parameters):
     """A job: a text, from exactly one of `prompt` and `form`, or tunes of a `style`; and how to draw."""
 
-    kind: Literal["text", "music"] = Field(default="text", description="What is made.")
+    kind: Literal["text", "music", "longform"] = Field(default="text", description="What is made.")
+    longform: BookRequest | None = Field(default=None, description="The book of kind longform.")
     model: Name | None = Field(default=None, description="A name of GET /v1/models; default: the server's first.")
     prompt: Prompt | None = Field(default=None, description="Continued as it is.")
     form: Form | None = Field(default=None, description="A template builds the prompt from title, theme, style.")
@@ -117,10 +125,22 @@ class JobRequest(Parameters):
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         """A message starts with the field it blames: see validation.py."""
+        if self.kind == "longform":
+            return self._one_book()
+        if self.longform is not None:
+            raise wrong("longform: goes with kind longform")
         for field in TEXT_ONLY if self.kind == "music" else MUSIC_ONLY:
             if field in self.model_fields_set and getattr(self, field) is not None:
                 raise wrong(f"{field}: {'is not for music' if self.kind == 'music' else 'goes with kind music'}")
         return self._one_opening() if self.kind == "music" else self._one_prompt()
+
+    def _one_book(self) -> Self:
+        if self.longform is None:
+            raise wrong("longform: kind longform needs it")
+        for field in NOT_LONGFORM:
+            if field in self.model_fields_set and getattr(self, field) is not None:
+                raise wrong(f"{field}: does not go with kind longform")
+        return self
 
     def _one_prompt(self) -> Self:
         if (self.prompt is None) == (self.form is None):

@@ -17,11 +17,23 @@ from quire.jobs.keeping import (
     acquit_neighbours,
     cancel_live,
     expire_overdue,
+    hold_over_budget,
     put_back_suspended,
     release_due,
+    release_within_budget,
     requeue_orphans,
 )
-from quire.jobs.submitting import Once, Submission, cancel, delete, first_made_before, made_before, submit
+from quire.jobs.submitting import (
+    Once,
+    Submission,
+    cancel,
+    delete,
+    first_made_before,
+    made_before,
+    pause,
+    resume,
+    submit,
+)
 from quire.jobs.working import Claimed, Outcome, Report, claim, commit, keep_artifacts, put_back_unknown
 
 __all__ = [
@@ -42,14 +54,18 @@ __all__ = [
     "end_live",
     "expire_overdue",
     "first_made_before",
+    "hold_over_budget",
     "keep_artifacts",
     "made_before",
     "next_items",
+    "pause",
     "put_back_suspended",
     "put_back_unknown",
     "queue_items",
     "release_due",
+    "release_within_budget",
     "requeue_orphans",
+    "resume",
     "submit",
     "submit_many",
     "uncollected",

@@ -32,6 +32,7 @@ LIVE = frozenset({State.QUEUED, State.RUNNING})
 class Kind(StrEnum):
     TEXT = "text"
     MUSIC = "music"
+    LONGFORM = "longform"
 
 
 class Hold(IntEnum):
@@ -39,6 +40,8 @@ class Hold(IntEnum):
 
     NONE = 0
     NOT_BEFORE = 1
+    PAUSED = 2  # by its tenant
+    BUDGET = 3  # of its tenant is used up
 
 
 def _named(enum: type[StrEnum]) -> Enum:

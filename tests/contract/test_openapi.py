@@ -64,6 +64,7 @@ def test_real_answers_are_what_the_document_says(
     files = finished_tune(api, place)
     batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
     api.post(f"/v1/batches/{over}/cancel")
+    held = api.submitted(not_before="2900-01-01T00:00:00Z")["id"]
     ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch}
     ids |= webhook_ids(api) | {"schedule_id": schedule_id(api)}
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
@@ -78,6 +79,7 @@ def test_real_answers_are_what_the_document_says(
         "/v1/webhooks/{webhook_id}/rotate": {},
         "/v1/batches": {"items": [{"prompt": "Once"}]},
         "/v1/batches/{batch_id}/retry": {"states": ["cancelled"]},
+        "/v1/jobs/plan": {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 1}},
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
         "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},
@@ -96,6 +98,8 @@ def test_real_answers_are_what_the_document_says(
             worker.finish(job["id"])
         if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":
             names = ids | {"batch_id": over}
+        if operation.path in {"/v1/jobs/{job_id}/pause", "/v1/jobs/{job_id}/resume"}:
+            names = ids | {"job_id": held}
         if "/artifacts" in operation.path:
             names = {"job_id": files, "name": "tune-0.mid"}
         for status in operation.answers:

@@ -46,13 +46,30 @@ CALM = settings(
 RULED = frozenset(
     {
         *MUSIC_ONLY,
-        *("kind", "lines", "stanza", "rhyme", "meter", "syllables", "form", "title", "theme", "style", "model"),
+        *(
+            "longform",
+            "kind",
+            "lines",
+            "stanza",
+            "rhyme",
+            "meter",
+            "syllables",
+            "form",
+            "title",
+            "theme",
+            "style",
+            "model",
+        ),
         *("not_before", "deadline", "best_of", "min_tokens", "logit_bias"),
     }
 )
 DAILY = {"name": "morning", "cron": "0 7 * * *", "template": {"prompt": "{{date}}"}}
 # Bodies that fit rules which no schema tells.
 FIT = {
+    ("POST", "/v1/jobs/plan"): {
+        "kind": "longform",
+        "longform": {"title": "Sea", "premise": "A voyage.", "parts": 2},
+    },
     ("POST", "/v1/batches"): {"items": [{"prompt": "Once"}]},
     ("POST", "/v1/batches/{batch_id}/retry"): {"states": ["cancelled"]},
     ("POST", "/v1/webhooks"): {"url": "https://hooks.example/"},
