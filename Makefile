@@ -10,7 +10,7 @@ SOURCES := quire quire_client api worker scheduler migrations training bench cha
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test check format train-text train-music bench bench-fairness bench-spine chaos clean
+.PHONY: help install demo up test check format train-text train-music bench bench-fairness bench-batches bench-spine chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -72,6 +72,9 @@ bench-fairness: $(KERNELS) ## measure fairness, limits and growth, in about 15 m
 	  $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[bench]'
 	$(RUN) -m bench.fairness
 
+bench-batches: $(KERNELS) ## measure batches, schedules and webhooks, in about ten minutes
+	$(RUN) -m bench.batches
+
 bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 	$(RUN) -m bench.spine
 	$(RUN) -m bench.recovery
@@ -79,6 +82,8 @@ bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 
 chaos: $(KERNELS) ## thousands of jobs under faults and proof of their ends, in about half an hour
 	$(RUN) -m chaos --jobs 20000 --seed 1 2 3 --write
+	$(RUN) -m chaos --broken fence --write
+	$(RUN) -m chaos --broken idempotency --write
 	$(RUN) -m chaos --jobs 1000 --rate 30 --seed 4 --model checkpoints/quire-verse --short --write
 	$(RUN) -m chaos --broken fence --write
 	$(RUN) -m chaos --broken idempotency --write

@@ -4,9 +4,12 @@ from flask import Flask
 
 from api.accounts import Accounts
 from api.auth import Authenticator
+from api.batches.opening import Opening
+from api.batches.results import Results
+from api.batches.retrying import Retrying
+from api.batches.view import BatchReader
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
-from api.drafting import Catalogue
 from api.errors import answer_errors
 from api.following import Follower
 from api.metrics import Metrics
@@ -18,13 +21,17 @@ from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import admin, artifacts, docs, health, jobs, models, tenants, usage
-from api.services import Services
+from api.routes import admin, artifacts, batches, docs, health, jobs, models, schedules, tenants, usage, webhooks
+from api.schedules.keeping import Schedules
+from api.services import BatchServices, Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
 from api.throttle import Failures
-from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
+from api.webhooks import Webhooks
+from quire.asking.drafting import Catalogue
+from quire.asking.tokenizing import Tokenizers
+from quire.batches import Limits
 from quire.crypto import KeyRing
 from quire.database import API_CONNECTIONS, Database
 from quire.messages import READ, Notices
@@ -88,6 +95,9 @@ def create_app(
             publisher=publisher,
             submitted=metrics.submitted,
         ),
+        batches=_batches(settings, database, ring, catalogue),
+        schedules=Schedules(database, ring, catalogue, most=settings.max_schedules),
+        webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
         reader=reader,
         waiting=waiting,
         follower=Follower(
@@ -112,6 +122,18 @@ def create_app(
     return assemble(services)
 
 
+def _batches(settings: Settings, database: Database, ring: KeyRing, catalogue: Catalogue) -> BatchServices:
+    limits = Limits(settings.max_batch_items, settings.max_open_batches)
+    opening = Opening(database=database, ring=ring, catalogue=catalogue, limits=limits)
+    return BatchServices(
+        opening=opening,
+        reader=BatchReader(database),
+        results=Results(database, ring),
+        retrying=Retrying(database, opening),
+        most_bytes=settings.max_batch_bytes,
+    )
+
+
 def assemble(services: Services) -> Flask:
     """Hang the routes into a Flask app."""
     app = Flask("api", static_folder=None)
@@ -122,6 +144,9 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, artifacts, completions, responses, models, tenants, usage, admin, health, docs):
+    for routes in (
+        *(jobs, artifacts, batches, schedules, webhooks, completions, responses, models),
+        *(tenants, usage, admin, health, docs),
+    ):
         app.register_blueprint(routes.blueprint(services))
     return app

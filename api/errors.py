@@ -78,7 +78,9 @@ def body(error: QuireError, instance: str) -> str:
         code=error.code,
         detail=error.detail,
         instance=instance,
-        fields=[responses.WrongField(field=item.field, message=item.message) for item in error.fields],
+        fields=[
+            responses.WrongField(field=item.field, message=item.message, line=item.line) for item in error.fields
+        ],
         error=responses.OpenAIError(message=error.detail, type=kind, param=param, code=error.code),
     )
     # In ASCII: a name that somebody sent may hold what UTF-8 cannot.
@@ -94,7 +96,7 @@ def problem(error: QuireError) -> Response:
     elif isinstance(error, Conflict | Unfinished):
         answer.headers["X-Should-Retry"] = "false"  # or clients of OpenAI's make try this one again by themselves
     if isinstance(error, RangeNotSatisfiable):
-        answer.headers["Content-Range"] = f"bytes */{error.size}"
+        answer.headers["Content-Range"] = f"bytes */{'*' if error.size is None else error.size}"
     if status == HTTPStatus.UNAUTHORIZED:
         answer.headers["WWW-Authenticate"] = "Bearer"
     return answer

@@ -30,7 +30,8 @@ HEADERS = {
     "Range": "`bytes=0-1023`, one range.",
     "If-None-Match": "The ETag of what you have: answers 304 while it holds, and waits for any change.",
     "Last-Event-ID": "In place of `after`, as browsers send it by themselves.",
-    "Location": "Where the job is.",
+    "Location": "Where it is.",
+    "Next-Cursor": "`after` of the request for what follows.",
     "Prefer": "`wait=N`, 1 to 60 seconds: hold the answer back until the job is over, or end the events.",
     "Preference-Applied": "`wait=N` where the answer was held back as asked.",
     "Retry-After": "Seconds after which it is worth coming back.",
@@ -75,7 +76,7 @@ def _schemas(operations: Iterable[Operation]) -> tuple[Json, dict[type[BaseModel
     """Return all schemas by name, and a reference to each model's."""
     modes: dict[type[BaseModel], JsonSchemaMode] = {responses.Problem: "serialization"}
     for operation in operations:
-        modes |= {model: "validation" for model in (operation.body, operation.query) if model}
+        modes |= {model: "validation" for model in (operation.body, operation.form, operation.query) if model}
         modes |= {answer.model: "serialization" for answer in operation.answers.values() if answer.model}
     references, definitions = models_json_schema(
         list(modes.items()), ref_template="#/components/schemas/{model}", title=None
@@ -97,12 +98,28 @@ def _operation(operation: Operation, schemas: Json, reference: dict[type[BaseMod
     if operation.body:
         schema = reference[operation.body]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if operation.form:
+        described["requestBody"]["content"]["multipart/form-data"] = _form(reference[operation.form])
     if operation.security == "operator":
         described["security"] = [{"operator": []}]
     elif operation.security:
         described["security"] = [{"key": []}]
         described["description"] = f"Scope: {operation.security}."
     return described
+
+
+def _form(options: Json) -> Json:
+    """Return a form of options and a file."""
+    properties = {"batch": options, "file": {"type": "string", "format": "binary"}}
+    return {
+        "schema": {
+            "type": "object",
+            "properties": properties,
+            "required": ["file"],
+            "additionalProperties": False,
+        },
+        "encoding": {"batch": {"contentType": "application/json"}},
+    }
 
 
 def _operation_id(operation: Operation) -> str:

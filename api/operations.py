@@ -6,16 +6,22 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from api import responses, schemas
+from api import responses, schemas, webhooks
+from api.batches import answers as batch_answers
+from api.batches import requests as batch_requests
 from api.openai import answers
 from api.openai import schemas as openai
+from api.schedules import answers as schedule_answers
+from api.schedules import requests as schedule_requests
 from quire.artifacts import MEDIA_TYPES
+from quire.asking.request import JobRequest
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
 OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
 FILES = tuple(MEDIA_TYPES.values())
 FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
+RESULTS = ("application/jsonl", "text/csv")
 SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 
@@ -38,6 +44,7 @@ class Operation:
     answers: Mapping[int, Answer]
     security: Security | None = None
     body: type[BaseModel] | None = None
+    form: type[BaseModel] | None = None  # or this, as one part of a form beside a file
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()  # request headers that mean something here
     errors: tuple[int, ...] = field(default=())  # beside those of all operations alike
@@ -47,12 +54,17 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/jobs", "Jobs", "Submit a job",
         {202: Answer(responses.Job, headers=("Location", "Idempotent-Replayed", *OBJECT_HEADERS))},
-        "jobs:write", body=schemas.JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
+        "jobs:write", body=JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
     ),
     Operation(
         "POST", "/v1/jobs/bulk", "Jobs", "Submit many jobs: all are queued, or none",
         {202: Answer(responses.Bulk, headers=("Idempotent-Replayed",))},
         "jobs:write", body=schemas.BulkRequest, headers=("Idempotency-Key",), errors=(400, 409, 413, 415, 422),
+    ),
+    Operation(
+        "POST", "/v1/jobs/plan", "Jobs", "Preview the plan of a book; nothing is queued",
+        {200: Answer(responses.PlannedBook)},
+        "jobs:write", body=JobRequest, errors=(400, 413, 415),
     ),
     Operation(
         "GET", "/v1/jobs", "Jobs", "List jobs, newest first",
@@ -88,8 +100,142 @@ OPERATIONS = (
         {200: Answer(responses.Job, headers=("ETag",))}, "jobs:write", errors=(404,),
     ),
     Operation(
+        "POST", "/v1/jobs/{job_id}/pause", "Jobs", "Hold a job; what is written stays",
+        {200: Answer(responses.Job, headers=OBJECT_HEADERS)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/resume", "Jobs", "Let a paused job go on",
+        {200: Answer(responses.Job, headers=OBJECT_HEADERS)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
         "DELETE", "/v1/jobs/{job_id}", "Jobs", "Delete a job that is over, with its text",
         {204: Answer()}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/batches", "Batches", "Submit a batch: all of its items are taken, or none",
+        {202: Answer(batch_answers.Batch, headers=("Location", "Idempotent-Replayed", "Retry-After"))},
+        "jobs:write", body=batch_requests.BatchRequest, form=batch_requests.BatchOptions,
+        headers=("Idempotency-Key",), errors=SUBMIT_ERRORS,
+    ),
+    Operation(
+        "GET", "/v1/batches", "Batches", "List batches, newest first",
+        {200: Answer(batch_answers.BatchPage)}, "jobs:read", query=batch_requests.BatchQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/batches/{batch_id}", "Batches", "Look at a batch",
+        {200: Answer(batch_answers.Batch, headers=("Retry-After",))}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/batches/{batch_id}/results", "Batches", "Read what has ended, as a file that grows",
+        {200: Answer(media=RESULTS[0], or_media=RESULTS[1:], headers=("Accept-Ranges", "Next-Cursor")),
+         206: Answer(media=RESULTS[0], or_media=RESULTS[1:], headers=("Accept-Ranges", "Content-Range"))},
+        "jobs:read", query=batch_requests.ResultsQuery, headers=("Range",), errors=(400, 404, 416),
+    ),
+    Operation(
+        "POST", "/v1/batches/{batch_id}/cancel", "Batches", "End a batch now; one that is over stays as it is",
+        {200: Answer(batch_answers.Batch)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/batches/{batch_id}/retry", "Batches", "Run again what did not succeed, as a batch of its own",
+        {202: Answer(batch_answers.Batch, headers=("Location", "Retry-After"))},
+        "jobs:write", body=batch_requests.RetryRequest, errors=(400, 404, 409, 413, 415),
+    ),
+    Operation(
+        "DELETE", "/v1/batches/{batch_id}", "Batches", "Delete a batch that is over, with its jobs",
+        {204: Answer()}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/schedules", "Schedules", "Make a schedule",
+        {201: Answer(schedule_answers.Schedule)}, "jobs:write", body=schedule_requests.ScheduleRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "POST", "/v1/schedules/preview", "Schedules", "Tell the first moments of a schedule that is not made",
+        {200: Answer(schedule_answers.Preview)}, "jobs:read", body=schedule_requests.PreviewRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/schedules", "Schedules", "List schedules, newest first",
+        {200: Answer(schedule_answers.SchedulePage)}, "jobs:read", query=schedule_requests.ScheduleQuery,
+        errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}", "Schedules", "Look at a schedule",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "PUT", "/v1/schedules/{schedule_id}", "Schedules", "Put another in its place; what it was is kept",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", body=schedule_requests.ScheduleRequest,
+        errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "DELETE", "/v1/schedules/{schedule_id}", "Schedules", "Delete a schedule; the batches that it made stay",
+        {204: Answer()}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/pause", "Schedules", "Fire nothing until it is resumed",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/resume", "Schedules", "Go on with its next moment",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/run", "Schedules", "Fire it once more, now",
+        {202: Answer(schedule_answers.Occurrence)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/preview", "Schedules", "Tell its next moments",
+        {200: Answer(schedule_answers.Preview)}, "jobs:read", query=schedule_requests.PreviewQuery,
+        errors=(400, 404),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/history", "Schedules", "Tell what it was before each edit",
+        {200: Answer(schedule_answers.History)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/occurrences", "Schedules", "List what became of its moments",
+        {200: Answer(schedule_answers.OccurrenceList)}, "jobs:read", query=schedule_requests.OccurrenceQuery,
+        errors=(400, 404),
+    ),
+    Operation(
+        "POST", "/v1/webhooks", "Webhooks", "Set up an endpoint; its secret is shown this once",
+        {201: Answer(webhooks.EndpointWithSecret)}, "jobs:write", body=webhooks.EndpointRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/webhooks", "Webhooks", "List endpoints, newest first",
+        {200: Answer(webhooks.EndpointPage)}, "jobs:read", query=schemas.PageQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/webhooks/{webhook_id}", "Webhooks", "Look at an endpoint",
+        {200: Answer(webhooks.ShownEndpoint)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "PATCH", "/v1/webhooks/{webhook_id}", "Webhooks", "Change an endpoint, or switch it off or on",
+        {200: Answer(webhooks.ShownEndpoint)}, "jobs:write", body=webhooks.EndpointChange,
+        errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "DELETE", "/v1/webhooks/{webhook_id}", "Webhooks", "Delete an endpoint with its deliveries",
+        {204: Answer()}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/webhooks/{webhook_id}/rotate", "Webhooks", "Give an endpoint a new secret",
+        {200: Answer(webhooks.EndpointWithSecret)}, "jobs:write", body=webhooks.RotateRequest,
+        errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "POST", "/v1/webhooks/{webhook_id}/test", "Webhooks", "Send a test event",
+        {202: Answer(webhooks.ShownDelivery)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/webhooks/{webhook_id}/deliveries", "Webhooks", "List what was sent, newest first",
+        {200: Answer(webhooks.DeliveryPage)}, "jobs:read", query=schemas.PageQuery, errors=(400, 404),
+    ),
+    Operation(
+        "POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", "Webhooks", "Send it again, now",
+        {202: Answer(webhooks.ShownDelivery)}, "jobs:write", errors=(404,),
     ),
     Operation(
         "GET", "/v1/models", "Models", "List the models that some worker has loaded",

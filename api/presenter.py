@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from api import responses
 from api.events import Moved
 from quire import artifacts, ids, store
 from quire.crypto import DataKey
+from quire.longform import Plan, PlannedPart
 from quire.pieces import Piece
 from quire.spec import Parameters, Spec
 from quire.standing import Standing
@@ -31,7 +32,8 @@ def job(
 ) -> responses.Job:
     texts = responses.Output(pieces=[piece(each) for each in pieces]) if pieces else None
     shown = job_in_list(row, facts)
-    return responses.Job(**dict(shown), input=_input(facts.spec), output=texts, artifacts=list(files))
+    parts = _parts(facts.spec.longform, pieces) if facts.spec.longform else []
+    return responses.Job(**dict(shown), input=_input(facts.spec), output=texts, parts=parts, artifacts=list(files))
 
 
 def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
@@ -45,6 +47,7 @@ def job_in_list(row: store.Job, facts: Facts) -> responses.JobInList:
         priority=row.priority,
         metadata=row.user_metadata,
         retention_hours=row.retention_hours,
+        batch_id=ids.show(ids.BATCH, row.batch_id) if row.batch_id else None,
         parameters=_parameters(row.seed, facts.spec),
         queue=_queue(facts.standing),
         progress=responses.Progress(tokens=facts.tokens, max_tokens=row.max_tokens),
@@ -175,6 +178,31 @@ def artifact(row: store.Artifact, key: DataKey) -> responses.Artifact:
     )
 
 
+def _parts(plan: Plan, pieces: Sequence[Piece]) -> list[responses.PartProgress]:
+    written = {piece.index: piece for piece in pieces}
+    return [_part(part, written.get(index)) for index, part in enumerate(plan.parts)]
+
+
+def _part(part: PlannedPart, piece: Piece | None) -> responses.PartProgress:
+    state: Literal["waiting", "writing", "written"] = "waiting"
+    if piece is not None:
+        state = "written" if piece.finish else "writing"
+    return responses.PartProgress(
+        heading=part.heading, state=state, tokens=len(piece.ids) if piece else 0, of=part.tokens
+    )
+
+
+def planned(model: str, plan: Plan, prompt: str, prompt_tokens: int) -> responses.PlannedBook:
+    return responses.PlannedBook(
+        model=model,
+        longform=plan,
+        windows=sum(plan.windows(part) for part in plan.parts),
+        max_tokens=plan.most_tokens,
+        reserved_tokens=prompt_tokens + plan.most_tokens,
+        prompt=prompt,
+    )
+
+
 def _input(spec: Spec) -> responses.JobInput:
     asked = spec.input
     return responses.JobInput(
@@ -186,6 +214,7 @@ def _input(spec: Spec) -> responses.JobInput:
         prompt=asked.prompt,
         changes=asked.changes,
         music=spec.music,
+        longform=spec.longform,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from quire.longform import Plan
 from quire.rules import Rules
 from quire.spec import Change, Form, Music, Parameters
 from quire.standing import Blocker
@@ -43,6 +44,7 @@ class JobInput(Response):
     prompt: str
     changes: list[Change] = Field(description="What preparation did to the text.")
     music: Music | None = Field(description="The tune that is made; null for text.")
+    longform: Plan | None = Field(description="The plan of the book; null for text and music.")
 
 
 class JobParameters(Parameters):
@@ -62,6 +64,13 @@ class Queue(Response):
     )
     more: bool = Field(description="It stands somewhere behind that position.")
     eta: Eta | None = Field(description="When it will start; null where that is unknown, and in lists.")
+
+
+class PartProgress(Response):
+    heading: str
+    state: Literal["waiting", "writing", "written"]
+    tokens: int = Field(description="Written so far.")
+    of: int = Field(description="Planned.")
 
 
 class Progress(Response):
@@ -119,6 +128,7 @@ class JobInList(Response):
     retention_hours: int | None = Field(
         description="Deleted so long after its end; null: as the tenant's jobs are."
     )
+    batch_id: str | None = Field(description="The batch of which it is an item.")
     parameters: JobParameters
     queue: Queue
     progress: Progress
@@ -148,6 +158,7 @@ class Artifact(Response):
 
 class Job(JobInList):
     input: JobInput
+    parts: list[PartProgress] = Field(description="Of a book, each with how far it is; its text is that piece.")
     artifacts: list[Artifact] = Field(description="Files made of the pieces, once the job is over.")
     output: Output | None = Field(description="The text committed so far, or delivered; null while there is none.")
 
@@ -177,6 +188,18 @@ class TruncateEvent(Response):
 class ArtifactList(Response):
     object: Literal["list"] = "list"
     data: list[Artifact]
+
+
+class PlannedBook(Response):
+    """What a book would be; nothing is queued."""
+
+    object: Literal["plan"] = "plan"
+    model: str
+    longform: Plan
+    windows: int = Field(description="Prompts that will be composed.")
+    max_tokens: int = Field(description="Of all parts, at most.")
+    reserved_tokens: int = Field(description="What the job would reserve of the tenant's budget.")
+    prompt: str = Field(description="Of the first window.")
 
 
 class Bulk(Response):
@@ -359,6 +382,7 @@ class Ready(Response):
 class WrongField(Response):
     field: str
     message: str
+    line: int | None = Field(default=None, description="In a file that was sent, from 1.")
 
 
 class OpenAIError(Response):

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from api.accounts import Accounts
 from api.auth import Authenticator
+from api.batches.opening import Opening
+from api.batches.results import Results
+from api.batches.retrying import Retrying
+from api.batches.view import BatchReader
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.following import Follower
@@ -13,10 +17,21 @@ from api.openai.orders import Orders
 from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
+from api.schedules.keeping import Schedules
 from api.submission import Submissions
 from api.tenancy import Tenancy
 from api.waiting import WaitingRoom
+from api.webhooks import Webhooks
 from quire.database import Database
+
+
+@dataclass(frozen=True)
+class BatchServices:
+    opening: Opening
+    reader: BatchReader
+    results: Results
+    retrying: Retrying
+    most_bytes: int  # of a file with items
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,9 @@ class Services:
     bulk_bodies: BodyReader
     submissions: Submissions
     bulk_submissions: BulkSubmissions
+    batches: BatchServices
+    schedules: Schedules
+    webhooks: Webhooks
     reader: JobReader
     waiting: WaitingRoom
     follower: Follower

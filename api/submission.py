@@ -9,16 +9,17 @@ from uuid import UUID
 from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import OperationalError
 
-from api import responses
+from api import presenter, responses
 from api.body import canonical
-from api.drafting import Catalogue, drafted
 from api.reading import JobReader
-from api.schemas import JobRequest
-from api.validation import checked
 from quire import ids, jobs
+from quire.asking.composing import composed
+from quire.asking.drafting import Catalogue, drafted
+from quire.asking.request import JobRequest
+from quire.asking.validation import checked
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
-from quire.errors import IdempotencyKeyInUse
+from quire.errors import IdempotencyKeyInUse, InvalidField
 from quire.jobs import Once, Submission
 from quire.quotas import Quotas
 from quire.store import Tenant
@@ -103,6 +104,23 @@ class Submissions:
             model = self._catalogue.find(session, wanted.model, wanted.kind)
         submission = drafted(ids.new_id(), tenant_id, key, wanted, model)
         return _Ready(submission, key, once, tenant.quotas)
+
+    def plan(self, tenant_id: UUID, body: dict[str, Any]) -> responses.PlannedBook:
+        """Check the request of a book, and return what is planned for it.
+
+        Raises:
+            InvalidField: as for a submission; or it is no book.
+
+        """
+        wanted = checked(JobRequest, body)
+        if wanted.kind != "longform":
+            raise InvalidField.one("kind", "Should be longform: only books are planned")
+        with self._database.tenant(tenant_id) as session:
+            model = self._catalogue.find(session, wanted.model, wanted.kind)
+        made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
+        if made.spec.longform is None:
+            raise LookupError("a book without a plan")
+        return presenter.planned(model.name, made.spec.longform, made.spec.input.prompt, made.prompt_tokens)
 
     def _write(self, ready: _Ready) -> Accepted:
         with keys_in_use_are_told(ready.once), self._database.tenant(ready.submission.tenant_id) as session:

@@ -25,7 +25,8 @@ QuireError
 ├── Unavailable                503
 │   ├── ModelNotReady          503
 │   ├── StorageFull            503
-│   └── ReadOnly               503
+│   ├── ReadOnly               503
+│   └── TooManyReaders         503
 ├── FormUnfit                  told of a failed job, never over HTTP
 ├── TuneFailed                 why a job failed, never over HTTP
 └── ConfigurationError         raised at start, never over HTTP
@@ -41,10 +42,11 @@ from quire.quotas import Allowance
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One thing wrong with one field; `field` is a dotted path, as `stop.0`."""
+    """One thing wrong with one field; `field` is a dotted path, as `stop.0`; `line`: in a file that was sent."""
 
     field: str
     message: str
+    line: int | None = None
 
 
 class QuireError(Exception):
@@ -162,9 +164,10 @@ class RangeNotSatisfiable(QuireError):
     status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     code = "range_not_satisfiable"
 
-    def __init__(self, size: int = 0) -> None:
-        super().__init__(f"The range begins behind the end: there are {size} bytes.")
-        self.size = size
+    def __init__(self, size: int | None = None) -> None:
+        told = "" if size is None else f" There are {size} bytes."
+        super().__init__(f"The range begins behind the end.{told}")
+        self.size = size  # bytes; None: it may yet grow
 
 
 class UnsupportedMediaType(QuireError):

@@ -16,7 +16,9 @@ class ModelSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="QUIRE_", frozen=True, extra="ignore")
 
     # "name=folder-or-hub-id", comma-separated; the first is the default of a job without a model.
-    models: Annotated[dict[str, str], NoDecode] = Field(default={"quire-verse": "checkpoints/quire-verse"})
+    models: Annotated[dict[str, str], NoDecode] = Field(
+        default={"quire-verse": "checkpoints/quire-verse", "quire-tunes": "checkpoints/quire-tunes"}
+    )
 
     @field_validator("models", mode="before")
     @classmethod
@@ -73,6 +75,11 @@ class Settings(ModelSettings, DatabaseSettings):
     # The API.
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     max_bulk_bytes: int = Field(default=50_000_000, ge=1_000)  # of a body with many jobs
+    max_batch_bytes: int = Field(default=200_000_000, ge=1_000)  # of a file with the items of a batch
+    max_batch_items: int = Field(default=50_000, ge=1, le=1_000_000)
+    max_schedules: int = Field(default=1_000, ge=1)  # of a tenant
+    max_webhooks: int = Field(default=20, ge=1)  # endpoints of a tenant
+    max_open_batches: int = Field(default=100, ge=1)  # of a tenant, that are not over
     max_waiters: int = Field(default=256, ge=0)  # long polls and event streams a process holds open at once
     max_wait_seconds: float = Field(default=60.0, ge=0)
     max_stream_seconds: float = Field(default=1800.0, gt=0)  # then a reader of events has to come back
@@ -89,6 +96,7 @@ class Settings(ModelSettings, DatabaseSettings):
     kv_tokens: int | None = Field(default=None, ge=16)  # they may hold together; default: full contexts
     threads: int | None = Field(default=None, ge=1)  # CPU threads of the engine; default: all cores
     spin: int | None = Field(default=None, ge=0)  # how often a waiting thread looks again before it sleeps
+    preempt_seconds: float = Field(default=2.0, gt=0)  # how often books look whether others wait for their slots
     flush_seconds: float = Field(default=1.0, gt=0)  # how often running text is committed
     lease_seconds: float = Field(default=10.0, ge=1)
     heartbeat_seconds: float = Field(default=1.0, gt=0)
@@ -101,6 +109,9 @@ class Settings(ModelSettings, DatabaseSettings):
 
     # The scheduler. A tenant may have a retention of its own in the place of this.
     tick_seconds: float = Field(default=0.25, gt=0)
+    webhook_private: bool = False  # also http and private addresses, for tests and networks of one's own
+    webhook_days: int = Field(default=30, ge=1)  # events and their deliveries are kept so long
+    batch_window: int = Field(default=256, ge=1, le=10_000)  # items of one batch that are jobs at once
     retention_days: int | None = Field(default=None, ge=1)  # of finished jobs; unset: for ever
 
     log_level: str = "INFO"

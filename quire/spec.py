@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from quire.longform import Plan
 from quire.rules import Rules
 
 Form = Literal["story", "poem", "article", "verse", "五绝", "七绝", "五律", "七律", "词", "曲"]
@@ -92,13 +93,14 @@ class Music(BaseModel):
 
 
 class Spec(BaseModel):
-    """The whole of a job; `music` for one that makes tunes."""
+    """The whole of a job; `music` for one that makes tunes, `longform` for one that writes a book."""
 
     model_config = ConfigDict(frozen=True)
 
     input: Input
     parameters: Parameters
     music: Music | None = None
+    longform: Plan | None = None
     response: ResponseMode | None = None  # of a job that is one of OpenAI's responses
 
     def encode(self) -> bytes:

@@ -19,15 +19,19 @@ class Blocker(StrEnum):
     """What keeps a queued job from running. Where several do, the first of this list is told."""
 
     NOT_BEFORE = "not_before"  # its time has not come
-    QUOTA = "quota"  # its tenant's budget is used up: for jobs admitted in parts, of which there are none yet
-    PAUSED = "paused"  # its tenant is paused
+    QUOTA = "quota"  # its tenant's budget is used up, in the middle of a book
+    PAUSED = "paused"  # it is paused, or its tenant
     NO_WORKER = "no_worker"  # no live worker serves its model
     CAP = "cap"  # its tenant runs as many jobs as it may
     FAIRNESS = "fairness"  # other tenants' jobs come first
     BUSY = "busy"  # all slots are taken
 
 
-HELD = {int(Hold.NOT_BEFORE): Blocker.NOT_BEFORE}
+HELD = {
+    int(Hold.NOT_BEFORE): Blocker.NOT_BEFORE,
+    int(Hold.PAUSED): Blocker.PAUSED,
+    int(Hold.BUDGET): Blocker.QUOTA,
+}
 
 
 @dataclass(frozen=True)

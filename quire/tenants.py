@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from quire import jobs
+from quire import batches, jobs
 from quire.crypto import KEY_BYTES, KeyRing
 from quire.errors import Conflict, NotFound, UndecryptableError
 from quire.store import Receipt, Tenant, forgetting, receipt
@@ -107,6 +107,8 @@ def erase(session: Session) -> int:
     if open_one is None:
         return 0
     tenant_id = open_one.tenant_id
+    if ended := batches.erase_some(session, tenant_id, BATCH):
+        return ended
     if cancelled := jobs.cancel_live(session, tenant_id):
         return cancelled
     removed = forgetting.remove(session, forgetting.of_tenant(session, tenant_id, BATCH))

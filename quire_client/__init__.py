@@ -5,6 +5,7 @@ with Quire() as quire:
     print(quire.jobs.wait(job.id).text)
 """
 
+from quire_client.batch import Batch, BatchResult
 from quire_client.client import Quire
 from quire_client.clock import Clock
 from quire_client.errors import (
@@ -35,17 +36,22 @@ from quire_client.events import Event, ProgressEvent, StateEvent, TextEvent, Tru
 from quire_client.fields import JobFields
 from quire_client.job import Job, Piece
 from quire_client.retry import Retry
+from quire_client.schedule import Occurrence, Schedule
 from quire_client.values import Key, Model, Page, Receipt, Tenant
 from quire_client.version import __version__
+from quire_client.webhook import Delivery, Webhook
 
 __all__ = [
     "APIError",
     "AuthenticationError",
     "BadRequestError",
+    "Batch",
+    "BatchResult",
     "Clock",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "Delivery",
     "Event",
     "FieldProblem",
     "GoneError",
@@ -60,6 +66,7 @@ __all__ = [
     "MissingCredentialError",
     "Model",
     "NotFoundError",
+    "Occurrence",
     "Page",
     "PermissionDeniedError",
     "Piece",
@@ -69,6 +76,7 @@ __all__ = [
     "QuotaExceededError",
     "Receipt",
     "Retry",
+    "Schedule",
     "ServerError",
     "StateEvent",
     "Tenant",
@@ -77,5 +85,6 @@ __all__ = [
     "UnavailableError",
     "UnexpectedAnswerError",
     "WaitTimeoutError",
+    "Webhook",
     "__version__",
 ]

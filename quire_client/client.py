@@ -10,10 +10,13 @@ from quire_client.connection import Connection
 from quire_client.errors import ConfigurationError
 from quire_client.resources.accounts import Accounts
 from quire_client.resources.admin import Admin
+from quire_client.resources.batches import Batches
 from quire_client.resources.jobs import Jobs
 from quire_client.resources.keys import Keys
 from quire_client.resources.models import Models
+from quire_client.resources.schedules import Schedules
 from quire_client.resources.tenants import Tenants
+from quire_client.resources.webhooks import Webhooks
 from quire_client.retry import Retry
 
 LOCAL = "http://127.0.0.1:8000"
@@ -57,6 +60,9 @@ class Quire:
             clock=clock or Clock(),
         )
         self.jobs = Jobs(self._connection)
+        self.batches = Batches(self._connection)
+        self.schedules = Schedules(self._connection)
+        self.webhooks = Webhooks(self._connection)
         self.models = Models(self._connection)
         self.accounts = Accounts(self._connection)
         self.tenants = Tenants(self._connection)

@@ -18,6 +18,7 @@ CONNECT_SECONDS = 5.0
 GRACE_SECONDS = 2.0  # an answer that was held until the deadline still has to travel
 
 Value = TypeVar("Value")
+Form = Mapping[str, Any]  # as httpx has it: name to (file name, content, media type)
 Params = Mapping[str, str | int | list[str] | None]
 
 
@@ -65,9 +66,11 @@ class Connection:
         operator: bool = False,
         params: Params | None = None,
         body: object = None,
+        form: Form | None = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = True,
         hold: int = 0,
+        longer: float = 0.0,
         within: float | None = None,
         patient: bool = False,
     ) -> httpx.Response:
@@ -79,9 +82,11 @@ class Connection:
             operator: with the operator's token in place of the API key.
             params: of the query; None is left out.
             body: fit for JSON.
+            form: parts of a form, in its place; files are sent as they are read.
             headers: beside those of every request.
             repeatable: a second arrival of the request does no harm.
             hold: seconds that the server may hold its answer back; 0 sends no preference.
+            longer: seconds that the answer may take beyond the usual.
             within: seconds after which no further try starts.
             patient: sit out minutes of outage.
 
@@ -92,10 +97,12 @@ class Connection:
             APIError: a subclass of it for every status from 400 up.
 
         """
-        waiting = hold + self._timeout if within is None else min(hold + self._timeout, within + GRACE_SECONDS)
+        usual = hold + self._timeout + longer
+        waiting = usual if within is None else min(usual, within + GRACE_SECONDS)
         request = self._request(
-            method, path, operator=operator, params=params, body=body, headers=headers, hold=hold, waiting=waiting
-        )
+            method, path, operator=operator, params=params, body=body, form=form, headers=headers, hold=hold,
+            waiting=waiting,
+        )  # fmt: skip
         response, attempts = self._persist(
             lambda: self._http.send(request), repeatable=repeatable, patient=patient, within=within
         )
@@ -142,6 +149,7 @@ class Connection:
         operator: bool = False,
         params: Params | None = None,
         body: object = None,
+        form: Form | None = None,
         headers: Mapping[str, str] | None = None,
         hold: int = 0,
         waiting: float,
@@ -151,6 +159,7 @@ class Connection:
             "/v1/" + "/".join(quote(part, safe="") for part in path),
             params={name: value for name, value in (params or {}).items() if value is not None},
             content=None if body is None else json.dumps(body, allow_nan=False),
+            files=form,
             headers=self._authorization(operator=operator)
             | ({} if body is None else {"Content-Type": "application/json"})
             | ({"Prefer": f"wait={hold}"} if hold else {})
@@ -220,7 +229,8 @@ def _api_error(response: httpx.Response) -> errors.APIError:
         status=status,
         code=str(problem.get("code") or ""),
         fields=tuple(
-            errors.FieldProblem(str(item.get("field", "")), str(item.get("message", ""))) for item in fields
+            errors.FieldProblem(str(item.get("field", "")), str(item.get("message", "")), item.get("line"))
+            for item in fields
         ),
         request_id=response.headers.get("x-request-id"),
         retry_after=retry_after(response),

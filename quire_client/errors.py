@@ -99,10 +99,11 @@ _BY_STATE: Mapping[str, type[JobEndedError]] = {
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One thing wrong with one field; `field` is a dotted path, as `stop.0`."""
+    """One thing wrong with one field; `field` is a dotted path, as `stop.0`; `line`: in a file that was sent."""
 
     field: str
     message: str
+    line: int | None = None
 
 
 class APIError(QuireError):

@@ -13,6 +13,7 @@ class JobFields(TypedDict, total=False):
     """
 
     kind: str | None
+    longform: Mapping[str, object] | None  # the book of kind longform: title, premise, parts …
     model: str | None
     form: str | None  # story, poem, article, verse, 五绝, 七绝, 五律, 七律, 词, 曲: a template writes the prompt
     title: str | None

@@ -2,12 +2,14 @@
 
 import logging
 
+from quire import batches
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import UndecryptableError
 from quire.store import chunk, forgetting, idempotency
 from quire.store.base import now
 from quire.store.tenant import not_on_master_key
+from quire.webhooks import delivering
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,20 @@ def forget_jobs(database: Database, days: int | None) -> int:
     with database.service() as session:
         tenants = forgetting.remove(session, forgetting.past_tenants_retention(session, days, BATCH))
     return own.jobs + tenants.jobs
+
+
+def forget_batches(database: Database, days: int | None) -> int:
+    """Delete batches that are older than they asked or their tenant keeps them, and those never released."""
+    with database.service() as session:
+        old = batches.forget(session, days, BATCH)
+    with database.service() as session:
+        return old + batches.forget_received(session, BATCH)
+
+
+def forget_events(database: Database, days: int) -> int:
+    """Delete webhooks' events of so many days ago, with what became of them."""
+    with database.service() as session:
+        return delivering.prune(session, days)
 
 
 def rewrap_data_keys(database: Database, ring: KeyRing) -> int:

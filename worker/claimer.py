@@ -44,6 +44,11 @@ class Claimer:
             self._changed.notify()
         return answer.result()
 
+    @property
+    def full(self) -> bool:
+        """Whether every slot is taken."""
+        return self._free <= 0
+
     def release(self) -> None:
         """Give back the slot of a job that `next` or `start` was given."""
         with self._changed:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
+from uuid import UUID
 
 from quire.crypto import DataKey, KeyRing
 from quire.errors import ConfigurationError, QuireError, TuneFailed
@@ -36,12 +37,21 @@ class MakesMusic(Protocol):
     ) -> list[Entry]: ...
 
 
+class WritesBooks(Protocol):
+    """Who does long-form jobs: `worker.novelist.Novelist`."""
+
+    def write(
+        self, job: Claimed, spec: Spec, written: Sequence[Piece], job_log: JobLog, sequences: Sequences
+    ) -> None: ...
+
+
 class Runner:
     """Serves slots.
 
     `encode` turns a prompt into token ids; `constrain` makes the constraint of some rules and a number of tokens;
     `mark_alone` notes that a job has the engine to itself, and is False if the job was lost; `on_dead` ends the
-    process, for an engine that died is no longer of use; `studio` does the music jobs, if the model is for them.
+    process, for an engine that died is no longer of use; `novelist` does the long-form jobs; `studio` does music,
+    if the model is for it.
     """
 
     def __init__(
@@ -56,6 +66,7 @@ class Runner:
         max_attempts: int,
         mark_alone: Callable[[Claimed], bool],
         on_dead: Callable[[], None],
+        novelist: WritesBooks,
         studio: MakesMusic | None = None,
     ) -> None:
         self._engine = engine
@@ -67,9 +78,11 @@ class Runner:
         self._max_attempts = max_attempts
         self._mark_alone = mark_alone
         self._on_dead = on_dead
+        self._novelist = novelist
         self._studio = studio
         self._gate = Gate()
         self._running: dict[Run, Sequences] = {}
+        self._books: dict[Run, UUID] = {}
         self._lock = threading.Lock()
 
     def serve(self, first: Claimed | None = None) -> None:
@@ -86,6 +99,16 @@ class Runner:
     def serve_on_thread(self, first: Claimed) -> None:
         """Serve a slot that no task asked for."""
         threading.Thread(target=self.serve, args=(first,), name="slot", daemon=True).start()
+
+    def books(self) -> dict[Run, UUID]:
+        """Return the books that run, each with its tenant."""
+        with self._lock:
+            return dict(self._books)
+
+    def give_way(self, run: Run) -> None:
+        """Put a book back with what it has written; it goes on exactly there."""
+        log.info("book gives way", extra={"action": "book_gives_way", "job": str(run.job_id)})
+        self.lose(run)
 
     def lose(self, run: Run) -> None:
         """Stop a run whose job is somebody else's by now, or another run's on this worker."""
@@ -164,9 +187,24 @@ class Runner:
             with self._lock:
                 del self._running[run]
 
+    @contextmanager
+    def _as_book(self, job: Claimed) -> Iterator[None]:
+        """Let a run be seen as one that gives way to others."""
+        with self._lock:
+            self._books[job.run] = job.tenant_id
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._books[job.run]
+
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
+        if spec.longform is not None:
+            with self._as_book(job):
+                self._novelist.write(job, spec, written, job_log, sequences)
+            return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
         if spec.music is not None:
             if self._studio is None or job_log.key is None:
                 raise TuneFailed("The model of this job makes no music.")

@@ -4,8 +4,9 @@ import hashlib
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from os import EX_SOFTWARE
+from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,16 +14,19 @@ from quire import jobs, tenants
 from quire.artifacts import Made, sealed
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
+from quire.fairness import Waiting
 from quire.jobs import Claimed, Report
 from quire.messages import READ, Notices
 from quire.settings import Settings
-from quire.store import blame
+from quire.store import blame, turns
 from quire.store import model as models
 from quire.store.job import Kind, Run
 from worker.claimer import Claimer
 from worker.creative.constrained.making import Constraints, vocabulary_of
 from worker.engine import Engine, ModelRefused
 from worker.lease import Lease
+from worker.novelist import Novelist
+from worker.preemption import Preemption
 from worker.rendering.tools import find_tools
 from worker.runner import MakesMusic, Runner
 from worker.writer import Writer
@@ -64,6 +68,7 @@ class Service:
             idle_look=settings.idle_look_seconds,
             start=self._serve,
         )
+        self._preemption: Preemption | None = None
         self._writer = Writer(
             self._commit,
             flush_seconds=settings.flush_seconds,
@@ -80,7 +85,12 @@ class Service:
             max_attempts=settings.max_attempts,
             mark_alone=self._mark_alone,
             on_dead=lambda: os._exit(EX_SOFTWARE),
+            novelist=Novelist(engine.tokenizer, context=engine.context_length),
             studio=self._studio() if self._kind is Kind.MUSIC else None,
+        )
+
+        self._preemption = Preemption(
+            self.runner, look=self._waiting, full=lambda: self._claimer.full, seconds=settings.preempt_seconds
         )
 
     def start(self) -> None:
@@ -198,7 +208,19 @@ class Service:
 
     def _commit(self, reports: Sequence[Report]) -> set[Run]:
         with self._databases["writer"].service() as session:
-            return jobs.commit(session, reports)
+            lost = jobs.commit(session, reports)
+        if self._preemption:
+            self._preemption.step()
+        return lost
+
+    def _waiting(self, tenants_of_books: Collection[UUID]) -> tuple[Sequence[Waiting], Mapping[UUID, float]]:
+        try:
+            with self._databases["writer"].service() as session:
+                own = turns.virtual_times(session, self._model, tenants_of_books)
+                return turns.waiting(session, self._model, self._engine.slots), own
+        except SQLAlchemyError as error:
+            log.warning("no look at who waits", extra={"action": "look_failed", "error": str(error)})
+            return (), {}
 
     def _mark_alone(self, job: Claimed) -> bool:
         try:

@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
@@ -50,6 +51,9 @@ class JobLog:
         self._taken: list[Entry] = []
         self._end = _end_of(job)
         self.tokens = self._end.offset  # delivered so far, earlier claims' included
+        self.meter: Callable[[], int] | None = None  # tells the work so far, of a job that is charged as it goes
+        self._metered = 0  # of it, what is charged
+        self._turn = 0  # and what is being charged
         self.outcome: Outcome | None = None
         self.settled = threading.Event()  # nothing is left to be said of this run
 
@@ -68,11 +72,15 @@ class JobLog:
             if not self._taken and self._is_ready():
                 self._taken, self._pending = self._pending, []
             outcome = None if self._pending else self.outcome
+        if self.meter and not self._turn:
+            self._turn = self.meter() - self._metered
+        if outcome:
+            outcome = replace(outcome, work=outcome.work - self._metered - self._turn)
         rows = []
         if self._taken and self.key:
             gained = as_entries(fold(self._taken))
             rows = [chunk_row(self.job.id, self.job.tenant_id, self.key, self._end, gained)]
-        return Report(self.job.id, self.job.fence, rows, outcome)
+        return Report(self.job.id, self.job.fence, rows, outcome, self._turn)
 
     def _is_ready(self) -> bool:
         if _tokens(self._pending):
@@ -89,10 +97,11 @@ class JobLog:
     def committed(self) -> None:
         self._end = Position(self._end.revision, self._end.offset + _tokens(self._taken))
         self._taken = []
+        self._metered, self._turn = self._metered + self._turn, 0
 
     def refusal(self) -> Report:
         """Return what is said of a job whose text cannot be stored: it failed, with what is stored by now."""
-        work = work_of_claim(self.job.prompt_tokens, self.tokens)
+        work = 0 if self.meter else work_of_claim(self.job.prompt_tokens, self.tokens)
         failed = Outcome(State.FAILED, work, self._end.offset, error=REFUSED)
         return Report(self.job.id, self.job.fence, (), failed)
 

@@ -5,14 +5,14 @@ from itertools import accumulate
 from uuid import UUID
 
 from api import presenter, responses
-from api.drafting import ChosenModel
 from api.events import Event, Moved, Written
 from api.openai.answers import Choice, Completion, CompletionUsage, Logprobs
 from api.openai.errors import JobCancelled, JobFailed
 from api.openai.fields import Prompt
 from api.openai.schemas import CompletionRequest
-from api.schemas import JobRequest
-from api.validation import checked
+from quire.asking.drafting import ChosenModel
+from quire.asking.request import JobRequest
+from quire.asking.validation import checked
 from quire.errors import InvalidField
 from quire.preparation import prepare
 from quire.spec import Parameters

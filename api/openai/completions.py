@@ -17,7 +17,7 @@ from api.openai.orders import Order
 from api.openai.schemas import CompletionRequest
 from api.presence import Left, has_left
 from api.services import Services
-from api.validation import checked
+from quire.asking.validation import checked
 
 ROUTE = b"POST /v1/completions\n"  # part of the fingerprint: a key belongs to one route
 DONE = "data: [DONE]\n\n"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from api.fields import wrong
+from quire.asking.fields import wrong
 
 Prompt = str | tuple[int, ...]  # a text, or the tokens of one
 MAX_PROMPTS = 16

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from api.body import canonical
-from api.drafting import Catalogue, ChosenModel, drafted
 from api.openai.errors import ModelNotFound
-from api.schemas import JobRequest
 from api.submission import Wakes, keys_in_use_are_told
 from quire import ids, jobs
+from quire.asking.drafting import Catalogue, ChosenModel, drafted
+from quire.asking.request import JobRequest
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
 from quire.errors import IdempotencyKeyInUse, UnknownModel

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from api import responses
-from api.drafting import ChosenModel
 from api.events import Event, Moved, Quiet, Written
 from api.openai.answers import (
     Incomplete,
@@ -22,9 +21,10 @@ from api.openai.answers import (
     StreamEvent,
 )
 from api.openai.schemas import ResponseRequest
-from api.schemas import JobRequest
-from api.validation import checked
 from quire import ids
+from quire.asking.drafting import ChosenModel
+from quire.asking.request import JobRequest
+from quire.asking.validation import checked
 from quire.errors import BadRequest, FieldProblem
 from quire.store.job import State
 

@@ -18,8 +18,9 @@ from api.openai.responding import Telling, asked, in_its_words, response
 from api.openai.schemas import ResponseQuery, ResponseRequest
 from api.presence import has_left
 from api.services import Services
-from api.validation import checked, checked_query
+from api.validation import checked_query
 from quire import ids, jobs
+from quire.asking.validation import checked
 from quire.errors import NotFound
 from quire.spec import ResponseMode
 from quire.store.chunk import START

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from api.fields import MetadataKey, MetadataValue, Name, OneOrMore, Sequence, wrong
 from api.openai.fields import Prompts, ResponseInput
-from api.schemas import MAX_INT, MAX_SEED, Request
+from api.schemas import MAX_INT, Request
+from quire.asking.fields import MetadataKey, MetadataValue, Name, OneOrMore, Sequence, wrong
+from quire.asking.request import MAX_SEED
 from quire.spec import Parameters
 
 NOT_FOR_COMPLETIONS = {"suffix": "the models here write on from a text, not between two"}

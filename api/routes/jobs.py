@@ -1,8 +1,10 @@
 """Jobs: submit, list, look, wait, read, cancel, delete."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
 
 from api import replies, responses, streaming
 from api.auth import Scope
@@ -13,6 +15,7 @@ from api.services import Services
 from api.validation import checked_query
 from quire import ids, jobs
 from quire.errors import Conflict, InvalidField, NotFound
+from quire.store import Job
 
 BETWEEN_PIECES = "* * *"
 
@@ -22,11 +25,14 @@ def blueprint(services: Services) -> Blueprint:
     answers = JobRoutes(services)
     routes.post("")(answers.submit)
     routes.post("/bulk")(answers.submit_many)
+    routes.post("/plan")(answers.plan)
     routes.get("")(answers.index)
     routes.get("/<job_id>")(answers.show)
     routes.get("/<job_id>/events")(answers.events)
     routes.get("/<job_id>/output")(answers.output)
     routes.post("/<job_id>/cancel")(answers.cancel)
+    routes.post("/<job_id>/pause")(answers.pause)
+    routes.post("/<job_id>/resume")(answers.resume)
     routes.delete("/<job_id>")(answers.delete)
     return routes
 
@@ -67,6 +73,11 @@ class JobRoutes:
             answer.headers["Idempotent-Replayed"] = "true"
         return answer
 
+    def plan(self) -> Response:
+        """Say what a book would be, and queue nothing."""
+        tenant = self._tenant(Scope.WRITE)
+        return replies.shown(self._submissions.plan(tenant, self._bodies.read(request)))
+
     def index(self) -> Response:
         tenant = self._tenant(Scope.READ)
         return replies.shown(self._reader.page(tenant, checked_query(JobQuery, request.args)))
@@ -101,9 +112,18 @@ class JobRoutes:
         return Response(f"\n{BETWEEN_PIECES}\n".join(texts), mimetype="text/plain")
 
     def cancel(self, job_id: str) -> Response:
+        return self._moved(job_id, jobs.cancel)
+
+    def pause(self, job_id: str) -> Response:
+        return self._moved(job_id, jobs.pause)
+
+    def resume(self, job_id: str) -> Response:
+        return self._moved(job_id, jobs.resume)
+
+    def _moved(self, job_id: str, move: Callable[[Session, UUID, UUID], Job]) -> Response:
         tenant, job = self._tenant(Scope.WRITE), _id(job_id)
         with self._database.tenant(tenant) as session:
-            shown = self._reader.shown(session, jobs.cancel(session, tenant, job))
+            shown = self._reader.shown(session, move(session, tenant, job))
         self._waiting.ring(job)
         return replies.job(shown)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from quire import fairness
-from quire.jobs.steps import Step, end_by_decree, take
+from quire.jobs.steps import Step, end_by_decree, put_back, take
 from quire.store import blame, job_steps
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
@@ -36,15 +36,28 @@ def expire_overdue(session: Session) -> int:
 def put_back_suspended(session: Session) -> int:
     """Take running jobs back whose tenant is suspended: no attempt is counted, and their text stays."""
     running = job_steps.lock_suspended(session, BATCH)
-    ends = chunks.ends(session, [job.id for job in running])
-    take(session, [
-        Step(
-            Move(job.id, State.QUEUED, new_fence=True),
-            work=fairness.work_unheard(job.prompt_tokens, job.max_tokens, job.estimate, ends[job.id].offset),
-        )
-        for job in running
-    ])  # fmt: skip
+    put_back(session, running)
     return len(running)
+
+
+def hold_over_budget(session: Session) -> int:
+    """Put running books back whose tenant's tokens of the day are used up, and hold them until there are more."""
+    running = job_steps.lock_over_budget(session, BATCH)
+    put_back(session, running)
+    for job in running:
+        job.hold = Hold.BUDGET
+    session.flush()
+    return len(running)
+
+
+def release_within_budget(session: Session) -> int:
+    """Let books go on whose tenant has tokens again: another day has begun, or the limit was raised."""
+    held = job_steps.lock_within_budget(session, BATCH)
+    for job in held:
+        job.hold = Hold.NONE
+    session.flush()
+    lanes.wake(session, [LaneKey(job.model, job.tenant_id) for job in held])
+    return len(held)
 
 
 def cancel_live(session: Session, tenant_id: UUID) -> int:

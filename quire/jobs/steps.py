@@ -1,17 +1,21 @@
 """How every step out of a live state ends: moved, settled, its lane corrected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from sqlalchemy.orm import Session
 
-from quire import fairness
+from quire import fairness, ids
 from quire.store import Job, job_steps, ledger
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.job import State
 from quire.store.job_steps import Move
 from quire.store.lane import Change, LaneKey
+from quire.webhooks.events import News, tell
+
+NO_TURNS: Mapping[LaneKey, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,27 @@ def end_by_decree(session: Session, doomed: Sequence[Job], state: State) -> None
         session.refresh(job)
 
 
-def take(session: Session, steps: Sequence[Step]) -> None:
-    """Move locked jobs, settle the terminal ones, correct their lanes, and wake those put back."""
+def put_back(session: Session, running: Sequence[Job]) -> None:
+    """Take locked jobs from their workers and queue them again: no attempt is counted, and their text stays."""
+    ends = chunks.ends(session, [job.id for job in running])
+    take(session, [
+        Step(
+            Move(job.id, State.QUEUED, new_fence=True),
+            work=fairness.work_unheard(job.prompt_tokens, job.max_tokens, job.estimate, ends[job.id].offset),
+        )
+        for job in running
+    ])  # fmt: skip
+    for job in running:
+        session.refresh(job)
+
+
+def take(session: Session, steps: Sequence[Step], turns: Mapping[LaneKey, int] = NO_TURNS) -> None:
+    """Move locked jobs, settle the terminal ones and tell of them, correct their lanes, wake those put back.
+
+    `turns`: work of jobs that run on, by lane. Together with the others, because lanes are locked once.
+    """
     if not steps:
+        lanes.adjust(session, [(lane, Change.turn(work)) for lane, work in turns.items()])
         return
     by_id = {step.move.id: step for step in steps}
     moved = [(row, by_id[row.id]) for row in job_steps.move(session, [step.move for step in steps])]
@@ -53,7 +75,14 @@ def take(session: Session, steps: Sequence[Step]) -> None:
         for row, step in moved
         if step.work is not None
     ]
+    changes += [(lane, Change.turn(work)) for lane, work in turns.items()]
     ledger.settle(session, bills)
+    # An item's end is told with its batch's.
+    tell(session, [
+        News(row.tenant_id, f"job.{step.move.state}", ids.show(ids.JOB, row.id))
+        for row, step in moved
+        if step.move.state.is_terminal and row.batch_id is None
+    ])  # fmt: skip
     lanes.adjust(session, changes)
     lanes.wake(
         session, [LaneKey(row.model, row.tenant_id) for row, step in moved if not step.move.state.is_terminal]

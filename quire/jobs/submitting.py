@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from quire import errors
 from quire.jobs.admission import admit, reserve
 from quire.jobs.backlogs import Backlogs
-from quire.jobs.steps import end_by_decree
+from quire.jobs.steps import end_by_decree, put_back
 from quire.quotas import Quotas
 from quire.store import Entry, Job, idempotency, job_steps
 from quire.store import chunk as chunks
@@ -153,12 +153,54 @@ def cancel(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
     return job
 
 
+def pause(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
+    """Hold a job, queued or running; what is committed by now stays, and it goes on exactly there.
+
+    Raises:
+        NotFound: the tenant has no such job.
+        Conflict: it is over.
+
+    """
+    job = _live(session, tenant_id, job_id)
+    if job.state is State.RUNNING:
+        put_back(session, [job])
+    job.hold = Hold.PAUSED
+    session.flush()
+    return job
+
+
+def resume(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
+    """Let a paused job go on; one that is not paused stays as it is.
+
+    Raises:
+        NotFound: the tenant has no such job.
+        Conflict: it is over.
+
+    """
+    job = _live(session, tenant_id, job_id)
+    if job.hold == Hold.PAUSED:
+        held = job.not_before is not None and job.not_before > now(session)
+        job.hold = Hold.NOT_BEFORE if held else Hold.NONE
+        session.flush()
+        lanes.wake(session, [LaneKey(job.model, job.tenant_id)])
+    return job
+
+
+def _live(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
+    job = job_steps.of_tenant(session, tenant_id, job_id, lock=True)
+    if job is None:
+        raise errors.NotFound
+    if job.state.is_terminal:
+        raise errors.Conflict(f"The job is {job.state}.")
+    return job
+
+
 def delete(session: Session, tenant_id: UUID, job_id: UUID) -> None:
     """Delete a terminal job, its text and its artifacts; its ledger entry stays.
 
     Raises:
         NotFound: the tenant has no such job.
-        Conflict: it is queued or running.
+        Conflict: it is queued or running, or an item of a batch.
 
     """
     job = job_steps.of_tenant(session, tenant_id, job_id, lock=True)
@@ -166,5 +208,7 @@ def delete(session: Session, tenant_id: UUID, job_id: UUID) -> None:
         raise errors.NotFound
     if not job.state.is_terminal:
         raise errors.Conflict(f"The job is {job.state}: cancel it before deleting it.")
+    if job.batch_id is not None:
+        raise errors.Conflict("The job is an item of a batch, and is deleted with it.")
     chunks.delete(session, job.id)
     session.delete(job)  # and with it, by foreign keys, its artifacts

@@ -1,5 +1,6 @@
 """What a worker does with jobs: claim them, and say what became of them."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from quire.crypto import WrappedKey
 from quire.jobs.steps import Step, take
-from quire.store import Chunk, artifact, job_steps
+from quire.store import Chunk, artifact, job_steps, turns
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.artifact import Sealed
@@ -56,6 +57,7 @@ class Report:
     fence: int
     rows: Sequence[dict[str, object]] = ()
     outcome: Outcome | None = None
+    turn: int = 0  # work of a book since the last report, charged as it goes; not part of the outcome's
 
     @property
     def run(self) -> Run:
@@ -110,15 +112,27 @@ def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
     mine = job_steps.lock_fenced(session, runs)
     valid = [report for report in reports if report.run in mine]
     chunks.append(session, [row for report in valid for row in report.rows])
-    take(session, [
+    steps = [
         Step(
             Move(report.job_id, ended.state, completion_tokens=ended.completion_tokens, error=ended.error),
             work=ended.work,
         )
         for report in valid
         if (ended := report.outcome)
-    ])  # fmt: skip
+    ]
+    take(session, steps, _turns(session, valid))
     return set(runs) - mine
+
+
+def _turns(session: Session, reports: Sequence[Report]) -> dict[LaneKey, int]:
+    """Return the work of jobs charged as they go, by lane."""
+    work = {report.job_id: report.turn for report in reports if report.turn}
+    if not work:
+        return {}
+    by_lane: Counter[LaneKey] = Counter()
+    for row in session.execute(turns.OF_JOBS, {"jobs": list(work)}):
+        by_lane[LaneKey(row.model, row.tenant_id)] += work[row.id]
+    return dict(by_lane)
 
 
 def keep_artifacts(session: Session, run: Run, artifacts: Sequence[Sealed]) -> bool:

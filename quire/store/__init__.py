@@ -2,6 +2,7 @@
 
 from quire.store.artifact import Artifact, ArtifactPart
 from quire.store.base import Base
+from quire.store.batch import Batch, BatchItem
 from quire.store.chunk import Chunk
 from quire.store.forecast import Forecast, Guess, LaneForecast
 from quire.store.idempotency import IdempotencyKey
@@ -10,17 +11,25 @@ from quire.store.lane import Lane
 from quire.store.ledger import Entry
 from quire.store.model import Model
 from quire.store.receipt import Receipt
+from quire.store.schedule import Occurrence, Schedule, ScheduleVersion
 from quire.store.tenant import ApiKey, Tenant
 from quire.store.usage import Usage
+from quire.store.webhook import Attempt, Delivery, Endpoint, Event
 from quire.store.worker import Worker
 
 __all__ = [
     "ApiKey",
     "Artifact",
     "ArtifactPart",
+    "Attempt",
     "Base",
+    "Batch",
+    "BatchItem",
     "Chunk",
+    "Delivery",
+    "Endpoint",
     "Entry",
+    "Event",
     "Forecast",
     "Guess",
     "IdempotencyKey",
@@ -28,7 +37,10 @@ __all__ = [
     "Lane",
     "LaneForecast",
     "Model",
+    "Occurrence",
     "Receipt",
+    "Schedule",
+    "ScheduleVersion",
     "Tenant",
     "Usage",
     "Worker",

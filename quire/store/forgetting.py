@@ -15,11 +15,11 @@ PAST_OWN_RETENTION = text("""
     ORDER BY (finished_at AT TIME ZONE 'UTC') + make_interval(hours => retention_hours)
     LIMIT :limit FOR UPDATE SKIP LOCKED
 """)
-# The oldest of each tenant, by the retention of that tenant.
+# The oldest of each tenant, by the retention of that tenant. Items go with their batch.
 PAST_TENANTS_RETENTION = text("""
     SELECT id FROM jobs WHERE id IN (
         SELECT oldest.id FROM tenants CROSS JOIN LATERAL (
-            SELECT id FROM jobs WHERE jobs.tenant_id = tenants.id
+            SELECT id FROM jobs WHERE jobs.tenant_id = tenants.id AND batch_id IS NULL
                 AND finished_at < now() - make_interval(days => coalesce(retention_days, CAST(:days AS int)))
             ORDER BY finished_at LIMIT :limit) AS oldest
         LIMIT :limit)
@@ -43,6 +43,7 @@ DELETE_IDEMPOTENCY_KEYS = text("""
 # Last and together: a job that a late request has slipped in keeps its lane, and the whole is tried again.
 DELETE_TENANT = (
     text("DELETE FROM lanes WHERE tenant_id = :tenant"),
+    text("DELETE FROM schedules WHERE tenant_id = :tenant"),
     text("DELETE FROM api_keys WHERE tenant_id = :tenant"),
     text("DELETE FROM tenants WHERE id = :tenant"),
 )
@@ -78,6 +79,13 @@ def remove(session: Session, jobs: Sequence[UUID]) -> Removed:
     artifacts = int(session.scalar(DELETE_ARTIFACTS, {"jobs": list(jobs)}) or 0)
     session.execute(DELETE_JOBS, {"jobs": list(jobs)})
     return Removed(len(jobs), chunks, artifacts)
+
+
+def remove_uncounted(session: Session, jobs: Sequence[UUID]) -> None:
+    """Remove jobs that are over with their texts. Artifacts go by foreign keys: the API may not remove them."""
+    if jobs:
+        session.execute(DELETE_CHUNKS, {"jobs": list(jobs)})
+        session.execute(DELETE_JOBS, {"jobs": list(jobs)})
 
 
 def remove_idempotency_keys(session: Session, tenant_id: UUID, limit: int) -> int:

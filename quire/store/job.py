@@ -32,6 +32,7 @@ LIVE = frozenset({State.QUEUED, State.RUNNING})
 class Kind(StrEnum):
     TEXT = "text"
     MUSIC = "music"
+    LONGFORM = "longform"
 
 
 class Hold(IntEnum):
@@ -39,6 +40,8 @@ class Hold(IntEnum):
 
     NONE = 0
     NOT_BEFORE = 1
+    PAUSED = 2  # by its tenant
+    BUDGET = 3  # of its tenant is used up
 
 
 def _named(enum: type[StrEnum]) -> Enum:
@@ -83,6 +86,11 @@ class Job(Base):
             postgresql_where=text("finished_at IS NOT NULL AND retention_hours IS NOT NULL"),
         ),
         Index("jobs_of_tenant", "tenant_id", "id"),
+        Index("jobs_of_batch", "batch_id", postgresql_where=text("batch_id IS NOT NULL AND NOT collected")),
+        Index(
+            "jobs_uncollected", "finished_at",
+            postgresql_where=text("batch_id IS NOT NULL AND finished_at IS NOT NULL AND NOT collected"),
+        ),
         # Room on each page lets most updates stay on it; claims and completions rewrite rows all day.
         {"postgresql_with": {"fillfactor": "85"}},
     )  # fmt: skip
@@ -118,6 +126,8 @@ class Job(Base):
     error: Mapped[dict[str, str] | None] = mapped_column(JSONB)
     compact: Mapped[bool] = mapped_column(server_default="false")  # its text log is one row, or cannot be opened
     retention_hours: Mapped[int | None]  # kept so long after its end; null: as long as the tenant's jobs are
+    batch_id: Mapped[UUID | None]  # the batch it is an item of; no foreign key, which each insert would look up
+    collected: Mapped[bool] = mapped_column(server_default="false")  # its end is counted in its batch
 
     created_at: Mapped[Created]
     not_before: Mapped[datetime | None]

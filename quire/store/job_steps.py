@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from quire.store.job import LIVE, Hold, Job, Run, State
+from quire.store.job import LIVE, Hold, Job, Kind, Run, State
 from quire.store.tenant import Tenant
 
 # The conditions of partial indexes, word for word: of a value that comes as a parameter a plan cannot know.
@@ -68,6 +68,25 @@ def lock_suspended(session: Session, limit: int) -> Sequence[Job]:
     return session.scalars(_some(select(Job).where(RUNNING, suspended), Job.worker_id, limit)).all()
 
 
+OVER_BUDGET = """
+    tenant_id IN (SELECT tenants.id FROM tenants WHERE max_tokens_per_day < (
+        SELECT coalesce(sum(reserved + prompt_tokens + completion_tokens), 0) FROM usage
+        WHERE usage.tenant_id = tenants.id AND day = (clock_timestamp() AT TIME ZONE 'UTC')::date))
+"""
+
+
+def lock_over_budget(session: Session, limit: int) -> Sequence[Job]:
+    """Lock running books of tenants that have used more tokens today than they may."""
+    books = select(Job).where(RUNNING, Job.kind == Kind.LONGFORM, text(OVER_BUDGET))
+    return session.scalars(_some(books, Job.worker_id, limit)).all()
+
+
+def lock_within_budget(session: Session, limit: int) -> Sequence[Job]:
+    """Lock books held for their tenant's budget, which has tokens again."""
+    books = select(Job).where(HELD, Job.hold == Hold.BUDGET, text(f"NOT {OVER_BUDGET}"))
+    return session.scalars(_some(books, Job.id, limit)).all()
+
+
 def lock_live(session: Session, tenant_id: UUID, limit: int) -> Sequence[Job]:
     """Lock live jobs of one tenant."""
     live = select(Job).where(Job.tenant_id == tenant_id, Job.state.in_(LIVE)).order_by(Job.id).limit(limit)
@@ -103,7 +122,7 @@ MOVE = text("""
         CAST(:errors AS text[]), CAST(:fences AS int[]), CAST(:attempts AS int[]))
         AS move (id, state, completion_tokens, error, fences, attempts)
     WHERE jobs.id = move.id
-    RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at
+    RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at, batch_id
 """)
 
 

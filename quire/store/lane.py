@@ -100,6 +100,11 @@ class Change:
         """Return the change that puts the work done in the place of what was charged."""
         return cls(-1, work - charged, -charged)
 
+    @classmethod
+    def turn(cls, work: int) -> "Change":
+        """Return the change that charges work of a job that runs on."""
+        return cls(0, work, 0)
+
     def __add__(self, other: "Change") -> "Change":
         return Change(
             self.running + other.running, self.tokens + other.tokens, self.outstanding + other.outstanding

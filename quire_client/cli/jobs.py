@@ -26,6 +26,8 @@ def add(groups: Groups) -> None:
         ("artifacts", artifacts, "list the files that a job has made"),
         ("save", save_, "write the files that a job has made into a folder"),
         ("cancel", cancel, "end a job now; what is written stays"),
+        ("pause", pause, "hold a job; what is written stays"),
+        ("resume", resume, "let a paused job go on"),
         ("delete", delete, "remove a job that has ended, with its text"),
     ):
         parser = command(commands, name, run, text)
@@ -103,6 +105,18 @@ def save_(args: argparse.Namespace, quire: Quire, out: Output) -> int:
 def cancel(args: argparse.Namespace, quire: Quire, out: Output) -> int:
     job = quire.jobs.cancel(args.job_id)
     out.result(job.raw, job.state)
+    return Exit.OK
+
+
+def pause(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    job = quire.jobs.pause(args.job_id)
+    out.result(job.raw, standing(job))
+    return Exit.OK
+
+
+def resume(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    job = quire.jobs.resume(args.job_id)
+    out.result(job.raw, standing(job))
     return Exit.OK
 
 

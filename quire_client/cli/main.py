@@ -8,7 +8,20 @@ from dataclasses import dataclass
 
 import httpx
 
-from quire_client.cli import admin, jobs, keys, local, models, submit, tail, tenants, usage
+from quire_client.cli import (
+    admin,
+    batches,
+    jobs,
+    keys,
+    local,
+    models,
+    schedules,
+    submit,
+    tail,
+    tenants,
+    usage,
+    webhooks,
+)
 from quire_client.cli.exits import MEANINGS, Exit, exit_of
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Parser, shared
@@ -49,6 +62,9 @@ def parser() -> Parser:
     submit.add(groups)
     tail.add(groups)
     jobs.add(groups)
+    batches.add(groups)
+    schedules.add(groups)
+    webhooks.add(groups)
     local.add(groups, models.add(groups))
     tenants.add(groups)
     keys.add(groups)

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TypeVar
 
 from rich.console import Console
@@ -78,7 +79,8 @@ class Output:
         if isinstance(error, APIError):
             for problem in error.fields:
                 if problem.message not in error.detail:
-                    self.note(f"  {problem.field}: {problem.message}")
+                    line = "" if problem.line is None else f"line {problem.line}: "
+                    self.note(f"  {line}{problem.field}: {problem.message}")
             if error.request_id:
                 self.note(f"  request {error.request_id}")
 
@@ -96,7 +98,7 @@ def _described(error: BaseException) -> dict[str, object]:
         described |= {
             "status": error.status,
             "code": error.code,
-            "fields": [{"field": each.field, "message": each.message} for each in error.fields],
+            "fields": [asdict(each) for each in error.fields],
             "request_id": error.request_id,
             "retry_after": error.retry_after,
         }

@@ -1,8 +1,10 @@
 """How a command line is read: options that all commands share, and the types of values."""
 
 import argparse
+import json
 import math
 import re
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -97,6 +99,14 @@ def file(text: str) -> bytes:
         return Path(text).read_bytes()
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{text!r} cannot be read: {error.strerror}") from None
+
+
+def document(text: str) -> object:
+    """Read a JSON file; - is standard input."""
+    try:
+        return json.loads(sys.stdin.buffer.read() if text == "-" else file(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from None
 
 
 def seconds(text: str) -> float:

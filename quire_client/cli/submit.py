@@ -8,7 +8,7 @@ from typing import cast
 from quire_client.cli.exits import Exit, UsageError
 from quire_client.cli.following import save, wait
 from quire_client.cli.output import Output
-from quire_client.cli.parser import Groups, bias, command, file, moment, number, pair, seconds
+from quire_client.cli.parser import Groups, bias, command, document, file, moment, number, pair, seconds
 from quire_client.client import Quire
 from quire_client.fields import JobFields
 
@@ -38,7 +38,13 @@ def _asked(options: argparse._ArgumentGroup) -> None:
         help="an adjective or two, needs --theme; with a Chinese form a poet; of music: jig, reel, waltz …",
     )
     options.add_argument("--model", help="one of `quire models list`")
-    options.add_argument("--kind", help="what is made: text (default) or music")
+    options.add_argument("--kind", help="what is made: text (default), music or longform")
+    options.add_argument(
+        "--longform",
+        type=document,
+        metavar="FILE",
+        help="of kind longform: the book, as JSON; - reads it from standard input",
+    )
     options.add_argument("--truncate", help="start or end: which side of a prompt that is too long may be cut")
 
 
@@ -126,9 +132,9 @@ def _planned(options: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace, quire: Quire, out: Output) -> int:
-    if args.prompt is None and args.form is None and args.kind != "music":
+    if args.prompt is None and args.form is None and args.kind not in {"music", "longform"}:
         raise UsageError(
-            "nothing to write: give a PROMPT, - to read it from standard input, --form, or --kind music"
+            "nothing to write: give a PROMPT, - to read it from standard input, --form, --kind music or --longform"
         )
     for name in ("timeout", "save"):
         if getattr(args, name) is not None and not args.wait:

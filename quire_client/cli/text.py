@@ -11,7 +11,7 @@ CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 WHY = {
     "not_before": "its time has not come",
     "quota": "the budget is used up",
-    "paused": "the tenant is paused",
+    "paused": "the job or its tenant is paused",
     "no_worker": "no worker serves this model now",
     "cap": "as many jobs run as the tenant may have",
     "fairness": "it is the turn of others",

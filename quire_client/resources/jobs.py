@@ -108,6 +108,24 @@ class Jobs:
         """End a job now; one that has ended already is returned as it is."""
         return read(self._connection.send("POST", "jobs", job_id, "cancel"), self._job)
 
+    def pause(self, job_id: str) -> Job:
+        """Hold a job, queued or running; what is written stays.
+
+        Raises:
+            ConflictError: it is over.
+
+        """
+        return read(self._connection.send("POST", "jobs", job_id, "pause"), self._job)
+
+    def resume(self, job_id: str) -> Job:
+        """Let a paused job go on, exactly where it was.
+
+        Raises:
+            ConflictError: it is over.
+
+        """
+        return read(self._connection.send("POST", "jobs", job_id, "resume"), self._job)
+
     def delete(self, job_id: str) -> None:
         """Remove a job that has ended, with its text.
 

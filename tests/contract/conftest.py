@@ -45,7 +45,7 @@ def settings_for(url: str) -> Settings:
         admin_token=ADMIN_TOKEN,
         models={testing.MODEL: "nowhere", "unloaded": "nowhere", "tunes": "nowhere"},
         max_waiters=2,
-        max_stream_seconds=20,
+        max_stream_seconds=5,
         stream_heartbeat_seconds=0.2,
         bad_keys_per_minute=1_000_000,  # many tests send bad keys on purpose
     )

@@ -15,6 +15,7 @@ from tests.contract.client import Api, shown
 from tests.contract.tunes import finished_tune
 from tests.contract.working import FakeWorker, words
 
+DAILY = {"name": "morning", "cron": "0 7 * * *", "template": {"prompt": "{{date}}"}}
 WAITING = ("/v1/completions",)  # they answer when a worker has done what they ask for
 
 
@@ -63,13 +64,32 @@ def test_real_answers_are_what_the_document_says(
     operator.post(f"/v1/tenants/{gone}/suspend")
     operator.delete(f"/v1/tenants/{gone}")
     files = finished_tune(api, place)
-    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "model_name": MODEL}
+    batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
+    api.post(f"/v1/batches/{over}/cancel")
+    held = api.submitted(not_before="2900-01-01T00:00:00Z")["id"]
+    ids = {
+        "job_id": job["id"],
+        "tenant_id": tenant["id"],
+        "key_id": key["id"],
+        "batch_id": batch,
+        "model_name": MODEL,
+    }
+    ids |= webhook_ids(api) | {"schedule_id": schedule_id(api)}
     response = {"model": MODEL, "input": "Once", "background": True}
     ids["response_id"] = shown(api.post("/v1/responses", json=response))["id"]
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
         "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
+        "/v1/schedules": DAILY,
+        "/v1/schedules/preview": {"cron": "0 7 * * *"},
+        "/v1/schedules/{schedule_id}": DAILY,
+        "/v1/webhooks": {"url": "https://hooks.example/"},
+        "/v1/webhooks/{webhook_id}": {"description": "the shop"},
+        "/v1/webhooks/{webhook_id}/rotate": {},
+        "/v1/batches": {"items": [{"prompt": "Once"}]},
+        "/v1/batches/{batch_id}/retry": {"states": ["cancelled"]},
+        "/v1/jobs/plan": {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 1}},
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
         "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},
@@ -88,6 +108,10 @@ def test_real_answers_are_what_the_document_says(
         names = ids | {"tenant_id": gone} if operation.path.endswith("/receipt") else ids
         if operation.path.endswith("/output"):
             worker.finish(job["id"])
+        if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":
+            names = ids | {"batch_id": over}
+        if operation.path in {"/v1/jobs/{job_id}/pause", "/v1/jobs/{job_id}/resume"}:
+            names = ids | {"job_id": held}
         if "/artifacts" in operation.path:
             names = {"job_id": files, "name": "tune-0.mid"}
         for status in operation.answers:
@@ -98,6 +122,15 @@ def test_real_answers_are_what_the_document_says(
                 answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
             assert answer.status_code == status, (operation.path, answer.text)
             check(answer, operation.answers[status])
+
+
+def schedule_id(api: Api) -> str:
+    return str(shown(api.post("/v1/schedules", json=DAILY))["id"])
+
+
+def webhook_ids(api: Api) -> dict[str, str]:
+    webhook = shown(api.post("/v1/webhooks", json={"url": "https://hooks.example/"}))["id"]
+    return {"webhook_id": webhook, "delivery_id": shown(api.post(f"/v1/webhooks/{webhook}/test"))["id"]}
 
 
 def depth(operation: Operation) -> int:

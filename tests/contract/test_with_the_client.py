@@ -1,15 +1,20 @@
 """The client of this repository speaks to this API without a socket between them: both read one contract."""
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from flask import Flask
 
+from quire.testing import Place
 from quire_client import ConflictError, GoneError, KeyReusedError, NotFoundError, Quire, StateEvent, TextEvent
+from quire_client.cli.main import Outside, main
 from quire_client.errors import AuthenticationError, BadRequestError, PermissionDeniedError
+from scheduler.batching import Batching
 from tests.contract.client import ADMIN_TOKEN
 from tests.contract.working import FakeWorker, words
 
@@ -124,3 +129,82 @@ def test_the_operator_makes_tenants_and_keys(quire: Quire, connect: Connect) -> 
     [revoked] = quire.keys.list(tenant.id)
     assert revoked.revoked_at is not None
     assert tenant in list(quire.tenants.list())
+
+
+def test_a_batch_from_its_file_to_its_results(
+    quire: Quire, worker: FakeWorker, place: Place, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("title,sku\nSea,s\nHill,h\n")
+    template = {"prompt": "{{title}}", "custom_id": "{{sku}}", "max_tokens": 8}
+    batch = quire.batches.submit(file=file, template=template, metadata={"shelf": "a"}, idempotency_key="k")
+    assert (
+        quire.batches.submit(file=file, template=template, metadata={"shelf": "a"}, idempotency_key="k") == batch
+    )
+    assert (batch.state, batch.counts.held, batch.is_over) == ("running", 2, False)
+
+    Batching(place.database, window=8).run()
+    worker.claim()
+    first, second = sorted(job.id for job in quire.jobs.list())
+    worker.finish(second, words("Up", finish="stop"))
+    worker.finish(first, words("Down", finish="stop"))
+    Batching(place.database, window=8).run()
+
+    done = quire.batches.wait(batch.id, 5).raise_for_state()
+    assert (done.counts.succeeded, done.usage.completion_tokens) == (2, 6)
+    assert [(result.custom_id, result.text) for result in quire.batches.results(batch.id)] == [
+        ("h", "Up"),
+        ("s", "Down"),
+    ]
+    assert [listed.id for listed in quire.batches.list()] == [batch.id]
+    with pytest.raises(ConflictError):
+        quire.batches.retry(batch.id)
+    quire.batches.delete(batch.id)
+    assert list(quire.batches.list()) == []
+
+
+def test_a_wrong_line_is_named_by_the_client_too(quire: Quire, tmp_path: Path) -> None:
+    file = tmp_path / "items.jsonl"
+    file.write_text('{"prompt": "a"}\n{"prompt": "b", "n": 99}\n')
+
+    with pytest.raises(BadRequestError) as wrong:
+        quire.batches.submit(file=file)
+
+    assert (wrong.value.fields[0].line, wrong.value.fields[0].field) == (2, "n")
+
+
+def test_the_command_line_takes_a_batch_through(
+    app: Flask,
+    api: Any,
+    place: Place,
+    worker: FakeWorker,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUIRE_API_KEY", api.secret)
+    file, kept = tmp_path / "items.jsonl", tmp_path / "results.csv"
+    file.write_text('{"prompt": "a", "custom_id": "x"}\n{"prompt": "b"}\n')
+
+    def run(*words: str) -> str:
+        assert main([*words, "--url", "http://quire.test"], Outside(httpx.WSGITransport(app=app))) == 0
+        return capsys.readouterr().out
+
+    batch = run("batch", "submit", str(file), "--max-running", "1", "--meta", "a=b").strip()
+    Batching(place.database, window=8).run()
+    worker.claim()
+    worker.finish(api.get("/v1/jobs").json["data"][0]["id"], words("Fin"))
+    Batching(place.database, window=8).run()
+
+    assert json.loads(run("batch", "results", batch))["custom_id"] == "x"
+    run("batch", "results", batch, "--csv", "--output", str(kept))
+    assert len(kept.read_text().splitlines()) == 2
+    assert "running" in run("batch", "list")
+    assert run("batch", "cancel", batch).strip() == "cancelled"
+    assert json.loads(run("batch", "show", batch, "--json"))["counts"]["cancelled"] == 1
+    child = run("batch", "retry", batch, "--state", "cancelled").strip()
+    run("batch", "cancel", child)
+    assert (
+        main(["batch", "watch", child, "--url", "http://quire.test"], Outside(httpx.WSGITransport(app=app))) == 1
+    )
+    run("batch", "delete", child)

@@ -6,17 +6,33 @@ from uuid import UUID
 
 from sqlalchemy import select, text
 
-from quire import jobs, testing
+from quire import batches, jobs, testing
 from quire.artifacts import Made, sealed
+from quire.batches import Draft, Item
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
-from quire.store import Job, Lane, Model, Tenant, chunk
+from quire.store import (
+    Attempt,
+    Delivery,
+    Endpoint,
+    Event,
+    Job,
+    Lane,
+    Model,
+    Occurrence,
+    Schedule,
+    ScheduleVersion,
+    Tenant,
+    chunk,
+)
 from quire.store import lane as lanes
 from quire.store import ledger as ledgers
+from quire.store.base import now
 from quire.store.chunk import START, Position
 from quire.store.job import State
 from quire.store.lane import LaneKey
+from quire.store.schedule import OccurrenceState
 from quire.testing import MODEL, RING, Place
 from quire.textlog import chunk_row, read
 
@@ -39,6 +55,57 @@ def many_queued(place: Place, count: int, owner: Tenant | None = None, **columns
     owner = owner or place.tenant
     with place.database.tenant(owner.id) as session:
         return [testing.add_job(session, owner, **columns).id for _ in range(count)]
+
+
+def batch(place: Place, count: int, owner: Tenant | None = None, **draft: Any) -> UUID:
+    """One more batch, of so many items."""
+    tenant = owner or place.tenant
+    asked = Draft(**{"tenant_id": tenant.id, "priority": 0} | draft)
+    with place.database.tenant(tenant.id) as session:
+        new = batches.open_batch(session, asked, most_items=50_000, most_open=100)
+        items = [
+            Item(n, f"c{n}", testing.submission(tenant, f"Item {n % 10}", id=new.job(n))) for n in range(count)
+        ]
+        batches.add_items(session, new, items)
+        return batches.release(session, new).id
+
+
+def webhook(place: Place, owner: Tenant) -> None:
+    """An endpoint with a delivery that was tried once."""
+    told, sent = new_id(), new_id()
+    with place.database.service() as session:
+        endpoint = Endpoint(id=new_id(), tenant_id=owner.id, url="https://a.example/", events=["*"], secret=b"")
+        event = Event(id=told, tenant_id=owner.id, type="job.succeeded", data={})
+        session.add_all([endpoint, event])
+        session.flush()
+        session.add(Delivery(id=sent, event_id=told, endpoint_id=endpoint.id, tenant_id=owner.id))
+        session.flush()
+        session.add(Attempt(delivery_id=sent, number=1, tenant_id=owner.id, seconds=0.1))
+
+
+def schedule(place: Place, owner: Tenant) -> None:
+    """A schedule that is over, with its history and an occurrence."""
+    made = new_id()
+    with place.database.service() as session:
+        moment = now(session)
+        row = Schedule(
+            id=made, tenant_id=owner.id, name="s", body=b"", kind="at", expression="", zone="UTC",
+            starts_at=moment, catch_up="once", catch_up_most=1, overlap="queue", jitter_seconds=0,
+            publish_by=False,
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        session.add(ScheduleVersion(schedule_id=made, version=1, tenant_id=owner.id, body=b""))
+        session.add(
+            Occurrence(
+                schedule_id=made,
+                moment=moment,
+                tenant_id=owner.id,
+                version=1,
+                number=1,
+                state=OccurrenceState.SKIPPED,
+            )
+        )
 
 
 def worker(place: Place, **columns: Any) -> UUID:

@@ -57,6 +57,9 @@ def furnish(place: Place, owner: Tenant) -> None:
     """One row in each table that has an owner."""
     with place.database.tenant(owner.id) as session:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
+    steps.webhook(place, owner)
+    steps.schedule(place, owner)
+    steps.batch(place, 1, owner)
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.keep(place, claimed, Made(0, "abc", b"X:1"))
     steps.succeed(place, claimed, "Hello")

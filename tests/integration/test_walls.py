@@ -23,27 +23,44 @@ from tests.integration import steps
 TABLES = (
     "artifact_parts",
     "artifacts",
+    "batch_items",
+    "batches",
     "chunks",
     "idempotency_keys",
     "jobs",
     "lane_forecasts",
     "lanes",
     "ledger",
+    "occurrences",
+    "schedule_versions",
+    "schedules",
     "usage",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhook_endpoints",
+    "webhook_events",
 )
 UPDATES = {
+    "batch_items": "UPDATE batch_items SET place = 9",
+    "batches": "UPDATE batches SET priority = 9",
     "jobs": "UPDATE jobs SET priority = 9",
     "lanes": "UPDATE lanes SET virtual_time = 0",
     "ledger": "UPDATE ledger SET completion_tokens = 0",
+    "schedules": "UPDATE schedules SET fired = 9",
     "usage": "UPDATE usage SET reserved = 0",
+    "webhook_deliveries": "UPDATE webhook_deliveries SET rung = 0",
+    "webhook_endpoints": "UPDATE webhook_endpoints SET failures = 0",
 }
-DELETES = ("jobs", "chunks")
+DELETES = ("jobs", "chunks", "batch_items")
 
 
 def furnish(place: Place, owner: Tenant) -> None:
     """One row in each table."""
     with place.database.tenant(owner.id) as session:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
+    steps.webhook(place, owner)
+    steps.schedule(place, owner)
+    steps.batch(place, 1, owner)
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.keep(place, claimed, Made(0, "abc", b"X:1"))
     steps.succeed(place, claimed, "Hello")

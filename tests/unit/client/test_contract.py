@@ -27,6 +27,7 @@ def test_submit_takes_every_field_of_the_page() -> None:
 @pytest.mark.parametrize("field", sorted(documented()))
 def test_the_command_line_has_an_option_for_every_field_of_the_page(field: str) -> None:
     given = {"prompt": ["x"], "logit_bias": ["--logit-bias", "7=-1"], "metadata": ["--meta", "shelf=sea"]}
+    given |= {"longform": ["--longform", str(PAGE.parents[1] / "checkpoints/quire-verse/config.json")]}
     given |= {"accidentals": ["--accidentals"], "opening_midi": ["--opening-midi", str(PAGE)]}
     moments = {"not_before": "2026-11-24T12:00:00Z", "deadline": "2026-11-24T12:00:00Z"}
     option = given.get(field) or [f"--{field.replace('_', '-')}", moments.get(field, "1")]

@@ -1,6 +1,6 @@
 """What stands for the engine, for Postgres and for the claimer in tests of the worker's plumbing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -52,6 +52,19 @@ def claimed(prompt: str = "Once", *, log: Sequence[Piece] = (), **columns: objec
 
 def byte_ids(text: str) -> tuple[int, ...]:
     return tuple(text.encode())
+
+
+class ByteTokenizer:
+    """One token for each byte; 256 ends a text."""
+
+    end_ids = frozenset({256})
+    token_bytes: Mapping[int, bytes] = {byte: bytes([byte]) for byte in range(256)}
+
+    def encode(self, text: str) -> list[int]:
+        return list(text.encode())
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return bytes(token for token in ids if token < 256).decode(errors="replace")
 
 
 # ---- the engine --------------------------------------------------------------------------------------------

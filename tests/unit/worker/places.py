@@ -9,9 +9,10 @@ from quire.pieces import Entry, Piece
 from quire.rules import Rules
 from quire.store.job import Run
 from quire.testing import RING
-from tests.unit.worker.fakes import FakeClaimer, FakeEngine, FakePostgres, byte_ids
+from tests.unit.worker.fakes import ByteTokenizer, FakeClaimer, FakeEngine, FakePostgres, byte_ids
 from tests.waiting import in_background, until
 from worker.engine import MakeConstraint
+from worker.novelist import Novelist
 from worker.runner import Runner
 from worker.writer import JobLog, Writer
 
@@ -79,6 +80,7 @@ class Shop:
             max_attempts=3,
             mark_alone=lambda job: self.marked.append(job) or mark_alone(job),
             on_dead=self._die,
+            novelist=Novelist(ByteTokenizer(), context=256),
         )
 
     def _constrain(self, rules: Rules, max_tokens: int) -> MakeConstraint:

@@ -39,7 +39,7 @@ def test_a_model_that_cannot_write_tunes_is_not_served_for_music() -> None:
     )  # fmt: skip
     written = [b"", b"word"]
     tokenizer = SimpleNamespace(texts=["", "word"], written=lambda: written, end_ids=frozenset({0}), encode=list)
-    engine = SimpleNamespace(tokenizer=tokenizer, vocab_size=2, slots=1, numerics=None)
+    engine = SimpleNamespace(tokenizer=tokenizer, vocab_size=2, context_length=8, slots=1, numerics=None)
 
     with pytest.raises(ModelRefused, match="tiny cannot make music: The vocabulary cannot write tunes"):
         Service(settings, engine, Kind.MUSIC)  # type: ignore[arg-type]

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from api.schemas import JobRequest
-from api.tunes import ordered, tokens_of
+from quire import fairness
+from quire.asking.books import BookRequest, planned
+from quire.asking.request import JobRequest
+from quire.asking.tunes import ordered, tokens_of
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
 from quire.forms import compose, letters_of, tokens_needed, tokens_usual
+from quire.longform import beginning, opening
 from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
 from quire.rules import Rules
 from quire.spec import Change, Input, Spec
@@ -30,6 +33,14 @@ class Composed:
     prompt_tokens: int
 
     @property
+    def estimate(self) -> int:
+        """Work in tokens of the job, or, of a book, of one window: it is charged as it goes."""
+        parameters, plan = self.spec.parameters, self.spec.longform
+        if plan is not None:
+            return fairness.estimate(self.prompt_tokens, plan.window + plan.ending, 1)
+        return fairness.estimate(self.prompt_tokens, parameters.max_tokens, parameters.draws)
+
+    @property
     def max_tokens(self) -> int:
         return self.spec.parameters.max_tokens
 
@@ -47,6 +58,8 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Cal
     _check(wanted, limits)
     if wanted.kind == "music":
         return _tune(wanted, limits, spans)
+    if wanted.longform is not None:
+        return _book(wanted, wanted.longform, limits, spans)
     text = _Preparing()
     title, theme, style = text(wanted.title), text(wanted.theme), text(wanted.style)
     prompt = text(wanted.prompt)
@@ -93,6 +106,17 @@ def _tune(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
         music=tune.music,
     )
     return Composed(spec, tokens)
+
+
+def _book(wanted: JobRequest, asked: BookRequest, limits: Limits, spans: Spans) -> Composed:
+    plan = planned(asked, limits.context_length, spans)
+    first = opening(plan) + beginning(plan.parts[0])
+    spec = Spec(
+        input=Input(title=plan.title, theme=plan.premise, style=plan.style, prompt=first),
+        parameters=wanted.parameters().model_copy(update={"max_tokens": plan.most_tokens}),
+        longform=plan,
+    )
+    return Composed(spec, len(spans(first)))
 
 
 class _Preparing:

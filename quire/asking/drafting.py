@@ -8,16 +8,17 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from api.composing import Limits, composed
-from api.schemas import MAX_SEED, JobRequest
-from api.tokenizing import Counting, Tokenizers
-from quire import fairness
+from quire.asking.composing import Limits, composed
+from quire.asking.request import MAX_SEED, JobRequest
+from quire.asking.tokenizing import Counting, Tokenizers
 from quire.crypto import DataKey
 from quire.errors import FieldProblem, InvalidField, ModelNotReady, UnknownModel
 from quire.jobs import Submission
 from quire.spec import ResponseMode
 from quire.store import Model
 from quire.store.job import Kind
+
+_MADE_BY = {"longform": "text"}  # the kind of the models that do a kind of jobs, if it is another
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,14 @@ class Catalogue:
             raise ModelNotReady(f"No worker has loaded the model {name} yet.")
         if found is None:
             raise _unknown("There is no such model; GET /v1/models lists them")
-        if found.kind != kind:
+        if found.kind != _MADE_BY.get(kind, kind):
             raise _unknown(f"{name} is for jobs of kind {found.kind}, not {kind}")
         tokens = self._tokenizers.of(session, name, found.tokenizer_digest)
         return ChosenModel(name, Limits(found.context_length, found.vocab_size), tokens, found.kind, found.renders)
 
     def _default(self, session: Session, kind: str) -> str:
         """Return the first of the configured models for a kind."""
-        if kind == "text":
+        if _MADE_BY.get(kind, kind) == "text":
             return self._default_model
         served = set(session.scalars(select(Model.name).where(Model.kind == kind)))
         for name in self._configured:
@@ -104,7 +105,7 @@ def drafted(
         body=key.seal(spec.encode(), f"job:{job_id}"),
         prompt_tokens=made.prompt_tokens,
         max_tokens=parameters.n * parameters.max_tokens,
-        estimate=fairness.estimate(made.prompt_tokens, parameters.max_tokens, parameters.draws),
+        estimate=made.estimate,
         not_before=wanted.not_before,
         deadline=wanted.deadline,
         priority=wanted.priority,

@@ -1,0 +1,77 @@
+"""The items of a batch as they were sent: in the body, as lines of JSON, or as rows of CSV. One at a time."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import IO, Any
+
+from api.body import parse
+from quire.asking.entries import Entry
+from quire.errors import BadRequest, InvalidJSON
+
+MAX_LINE = 1_000_000  # bytes, as of a single job's body
+
+
+def json_lines(stream: IO[bytes]) -> Iterator[Entry]:
+    """Yield the lines of a file, empty ones left out. Each is one JSON object."""
+    line = 0
+    while text := stream.readline(MAX_LINE + 2):
+        line += 1
+        if len(text.rstrip(b"\r\n")) > MAX_LINE:
+            yield Entry(None, line=line, error=InvalidJSON(f"The line is longer than {MAX_LINE:,} bytes."))
+            return  # where the next one begins would have to be searched for
+        if line == 1:
+            text = text.removeprefix(b"\xef\xbb\xbf")
+        if not text.strip():
+            continue
+        try:
+            yield Entry(parse(text), line=line)
+        except BadRequest as error:
+            yield Entry(None, line=line, error=error)
+
+
+def csv_rows(stream: IO[bytes]) -> Iterator[Entry]:
+    """Yield the rows of a file with a head, all values text."""
+    # Read through a buffer of its own: the stream belongs to the request.
+    buffer = io.BufferedReader(_Borrowed(stream))
+    text = io.TextIOWrapper(buffer, encoding="utf-8-sig", errors="strict", newline="")
+    reader = csv.reader(text, strict=True)
+    head: list[str] | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except (csv.Error, UnicodeDecodeError) as problem:
+            reason = "is not valid UTF-8" if isinstance(problem, UnicodeDecodeError) else str(problem)
+            yield Entry(None, line=line, error=BadRequest(f"The row cannot be read: {reason}."))
+            return
+        if row is None:
+            return
+        if not row:
+            continue
+        if head is None:
+            head = row
+            if len(set(head)) < len(head) or "" in head:
+                yield Entry(None, line=line, error=BadRequest("The head names a column twice, or not at all."))
+                return
+            continue
+        if len(row) != len(head):
+            message = f"The row has {len(row)} cells, its head {len(head)}."
+            yield Entry(None, line=line, error=BadRequest(message))
+            continue
+        yield Entry(dict(zip(head, row, strict=True)), line=line)
+
+
+class _Borrowed(io.RawIOBase):
+    """Reads from a stream that it does not close."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

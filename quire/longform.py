@@ -1,0 +1,83 @@
+"""Long-form works: the plan of a book, as the API makes it and the worker follows it.
+
+A book is parts, a part is windows, a window is slices. All of it is counted in tokens, so where a window begins
+follows from the plan and never from time or load.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Shape = Literal["novel", "cycle", "epic", "serial"]
+Language = Literal["en", "zh"]
+
+HEADINGS: dict[tuple[Shape, Language], str] = {
+    ("novel", "en"): "Chapter {}",
+    ("cycle", "en"): "Tale {}",
+    ("epic", "en"): "Canto {}",
+    ("serial", "en"): "Episode {}",
+    ("novel", "zh"): "第{}章",
+    ("cycle", "zh"): "故事{}",
+    ("epic", "zh"): "第{}歌",
+    ("serial", "zh"): "第{}集",
+}
+NAMES_TOKENS = 48  # kept free in each prompt for the names that recur
+TAIL_TOKENS = 64  # of the text before a window, at least
+
+
+class PlannedPart(BaseModel):
+    """One part. Sampling parameters that are null are the job's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    heading: str
+    prompt: str | None = Field(default=None, description="Told to the model at the part's beginning.")
+    tokens: int = Field(description="After which the part ends with its sentence, or its line.")
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+
+class Plan(BaseModel):
+    """What is to be written, with all that was left open decided."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    premise: str
+    form: Shape
+    language: Language
+    style: str | None = None
+    parts: Annotated[tuple[PlannedPart, ...], Field(min_length=1)]
+    window: int = Field(description="New tokens that share one composed prompt.")
+    ending: int = Field(description="Tokens in which a part may find its end, beyond its length.")
+
+    @property
+    def verse(self) -> bool:
+        """Whether it is written in lines, and parts end with one."""
+        return self.form == "epic"
+
+    @property
+    def most_tokens(self) -> int:
+        """Tokens of all parts together, at most."""
+        return sum(part.tokens + self.ending for part in self.parts)
+
+    def windows(self, part: PlannedPart) -> int:
+        return -(-part.tokens // self.window)
+
+
+def heading(shape: Shape, language: Language, number: int) -> str:
+    """Return the heading of a part that was given none; parts count from 1."""
+    return HEADINGS[shape, language].format(number)
+
+
+def opening(plan: Plan) -> str:
+    """Return what stands first in every prompt: it never changes, so it is computed once."""
+    style = f" {plan.style[0].upper()}{plan.style[1:]}." if plan.style else ""
+    return f"{plan.title}\n\n{plan.premise}{style}\n\n"
+
+
+def beginning(part: PlannedPart) -> str:
+    """Return what a part begins with, in the prompt alone."""
+    return f"{part.heading}\n\n" + (f"{part.prompt}\n\n" if part.prompt else "")

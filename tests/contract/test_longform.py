@@ -1,0 +1,123 @@
+"""Books over HTTP: their plans, previews, progress, and what is refused."""
+
+from typing import Any
+
+import pytest
+
+from tests.contract.client import Api, fields, problem, shown
+from tests.contract.working import FakeWorker, words
+
+BOOK: dict[str, Any] = {"title": "The Sea", "premise": "A voyage to the north.", "parts": 2, "tokens": 256}
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    return {"kind": "longform", "seed": 7, "longform": BOOK | changes}
+
+
+def test_a_book_is_planned_and_its_progress_shown(api: Api, worker: FakeWorker) -> None:
+    parts = [{"tokens": 128, "heading": "Departure"}, {"words": 50, "temperature": 0.5, "prompt": "Ice and wind."}]
+    job = api.submitted(**body(parts=parts, form="serial"))
+
+    plan = job["input"]["longform"]
+    assert [part["heading"] for part in plan["parts"]] == ["Departure", "Episode 2"]
+    assert (plan["window"], plan["ending"]) == (128, 64)
+    assert plan["parts"][1]["tokens"] == 220  # 22 bytes for five words
+    assert job["parts"][0] == {"heading": "Departure", "state": "waiting", "tokens": 0, "of": 128}
+    assert job["progress"]["max_tokens"] == 128 + 220 + 2 * 64
+
+    worker.claim()
+    worker.write(job["id"], words("We sailed.", finish="stop"), words("Ice", piece=1))
+    job = api.job(job["id"])
+    assert [(part["state"], part["tokens"]) for part in job["parts"]] == [("written", 10), ("writing", 3)]
+
+
+def test_cancelling_a_book_keeps_what_is_written(api: Api, worker: FakeWorker) -> None:
+    job = api.submitted(**body())
+    worker.claim()
+    worker.write(job["id"], words("We sailed"))
+
+    cancelled = shown(api.post(f"/v1/jobs/{job['id']}/cancel"))
+
+    assert cancelled["output"]["pieces"][0]["text"] == "We sailed"
+    assert cancelled["usage"]["completion_tokens"] == 9
+
+
+def test_a_preview_tells_the_plan_and_queues_nothing(api: Api) -> None:
+    answer = api.post("/v1/jobs/plan", json=body(style="quiet"))
+
+    plan = shown(answer)
+    assert answer.status_code == 200
+    assert plan["prompt"] == "The Sea\n\nA voyage to the north. Quiet.\n\nChapter 1\n\n"
+    assert (plan["windows"], plan["max_tokens"]) == (4, 640)
+    assert plan["reserved_tokens"] == 640 + len(plan["prompt"])
+    assert plan["longform"] == api.submitted(**body(style="quiet"))["input"]["longform"]
+    assert len(shown(api.get("/v1/jobs"))["data"]) == 1
+    assert fields(api.post("/v1/jobs/plan", json={"prompt": "Once"})) == {"kind"}
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/plan"])
+def test_what_is_wrong_with_a_book_is_named(api: Api, path: str) -> None:
+    long = "word " * 390
+    for changes, field in (
+        ({"parts": []}, "longform.parts"),
+        ({"parts": 0}, "longform.parts"),
+        ({"parts": 201}, "longform.parts"),
+        ({"parts": [{"tokens": 100}]}, "longform.parts.0.tokens"),
+        ({"parts": [{"tokens": 200}, {"words": 1}]}, "longform.parts.1.words"),
+        ({"parts": [{"heading": "a\x07b"}]}, "longform.parts.0.heading"),
+        ({"parts": [{"heading": "a\nb"}]}, "longform.parts.0.heading"),
+        ({"parts": [{"tokens": 200, "words": 200}]}, "longform.parts.0.words"),
+        ({"parts": [{"temperature": 3}]}, "longform.parts.0.temperature"),
+        ({"parts": [{"prompt": long}]}, "longform.parts.0.prompt"),
+        ({"parts": 200, "tokens": 99_999}, "longform.parts"),
+        ({"tokens": 127}, "longform.tokens"),
+        ({"tokens": 256, "words": 256}, "longform.words"),
+        ({"window": 257}, "longform.window"),
+        ({"window": 8}, "longform.window"),
+        ({"premise": long}, "longform.premise"),
+        ({"premise": "  "}, "longform.premise"),
+        ({"premise": "x" * 2001}, "longform.premise"),
+        ({"title": ""}, "longform.title"),
+        ({"title": "a\tb"}, "longform.title"),
+        ({"form": "sonnet"}, "longform.form"),
+        ({"colour": "red"}, "longform.colour"),
+    ):
+        answer = api.post(path, json=body(**changes))
+        problem(answer, 400, "invalid_field")
+        assert any(name.startswith(field) for name in fields(answer)), (changes, fields(answer))
+
+
+def test_what_does_not_go_with_a_book_is_refused(api: Api) -> None:
+    for field, value in (
+        ("prompt", "Once"), ("form", "poem"), ("max_tokens", 9), ("n", 2), ("best_of", 2), ("stop", "x"),
+        ("logprobs", 1), ("title", "x"), ("bars", 8), ("truncate", "end"),
+    ):  # fmt: skip
+        assert fields(api.post("/v1/jobs", json=body() | {field: value})) == {field}
+    assert fields(api.post("/v1/jobs", json={"kind": "longform"})) == {"longform"}
+    assert fields(api.post("/v1/jobs", json={"prompt": "Once", "longform": BOOK})) == {"longform"}
+    assert fields(api.post("/v1/jobs", json=body() | {"model": "unloaded"})) == set()
+
+
+def test_a_book_beyond_the_budget_is_refused(api: Api, operator: Api, place: Any) -> None:
+    from quire import ids
+
+    tenant = ids.show(ids.TENANT, place.tenant.id)
+    operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 600})
+
+    problem(api.post("/v1/jobs", json=body()), 429, "daily_tokens_exceeded")
+
+
+def test_a_book_is_paused_and_resumed(api: Api, worker: FakeWorker) -> None:
+    job = api.submitted(**body())["id"]
+    worker.claim()
+    worker.write(job, words("We sailed"))
+
+    paused = shown(api.post(f"/v1/jobs/{job}/pause"))
+    assert (paused["state"], paused["blocked_by"]) == ("queued", "paused")
+    assert paused["output"]["pieces"][0]["text"] == "We sailed"
+
+    resumed = shown(api.post(f"/v1/jobs/{job}/resume"))
+    assert (resumed["state"], resumed["queue"]["position"]) == ("queued", 1)
+
+    api.post(f"/v1/jobs/{job}/cancel")
+    problem(api.post(f"/v1/jobs/{job}/pause"), 409, "conflict")

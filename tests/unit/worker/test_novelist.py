@@ -1,0 +1,88 @@
+"""Long-form jobs through the runner: windows one after the other, written as they come."""
+
+from quire.errors import QuireError
+from quire.jobs import Claimed
+from quire.longform import Plan, PlannedPart
+from quire.pieces import Piece
+from quire.spec import Input, Parameters, Spec
+from quire.store.job import State
+from quire.testing import RING
+from tests.unit.worker.fakes import FakeEngine, claimed
+from tests.unit.worker.places import Shop
+from worker.engine import Request
+
+PLAN = Plan(
+    title="Sea",
+    premise="A voyage.",
+    form="novel",
+    language="en",
+    parts=(
+        PlannedPart(heading="Chapter 1", tokens=64, temperature=0.5),
+        PlannedPart(heading="Chapter 2", tokens=32),
+    ),
+    window=32,
+    ending=16,
+)
+
+
+def book(**columns: object) -> Claimed:
+    job = claimed(**columns)
+    spec = Spec(input=Input(prompt="Sea"), parameters=Parameters(max_tokens=PLAN.most_tokens), longform=PLAN)
+    body = RING.unwrap(job.wrapped_key, job.tenant_id).seal(spec.encode(), f"job:{job.id}")
+    return Claimed(**{**vars(job), "body": body})
+
+
+def numbered(request: Request) -> str:
+    """Write sentences that tell which window they are of."""
+    return (f"Seed {request.sampling.seed % 1000:03d}. " * 10)[: request.sampling.max_tokens]
+
+
+def test_a_book_is_written_window_by_window() -> None:
+    shop = Shop(engine := FakeEngine(numbered))
+    job = book()
+
+    outcome = shop.serve(job)
+
+    assert outcome is not None
+    assert outcome.state is State.SUCCEEDED
+    first, second = shop.pieces(job)
+    assert first.finish == second.finish == "stop"
+    assert first.text.endswith(".")
+    assert len(first.ids) >= 64
+    assert outcome.completion_tokens == len(first.ids) + len(second.ids)
+    asked = [sequence.request for sequence in engine.sequences]
+    assert [request.sampling.max_tokens for request in asked] == [32, 48, 48]
+    assert [request.sampling.min_tokens for request in asked] == [32, 48, 48]  # no model ends a part
+    assert [request.sampling.temperature for request in asked] == [0.5, 0.5, 1.0]
+    assert outcome.work == sum(len(request.prompt) + request.sampling.max_tokens for request in asked)
+
+
+def test_a_book_taken_up_in_the_middle_of_a_window_becomes_the_same() -> None:
+    shop = Shop(FakeEngine(numbered))
+    job = book()
+    shop.serve(job)
+    whole = shop.pieces(job)
+
+    for stop in (1, 31, 32, 50, 63, 64):
+        ids = whole[0].ids[:stop]
+        again = Shop(engine := FakeEngine(numbered))
+        resumed = book(log=[Piece(0, ids, bytes(ids).decode())])
+        assert again.serve(resumed) is not None
+        assert again.pieces(resumed) == whole
+        assert engine.sequences[0].request.generated == ids[stop // 32 * 32 if stop < 64 else 32 :]
+
+
+def test_a_book_whose_engine_fails_keeps_what_is_written() -> None:
+    class Broken(QuireError):
+        """The engine broke."""
+
+    def breaks(request: Request) -> str | Exception:
+        return numbered(request) if request.sampling.max_tokens == 32 else Broken()
+
+    shop = Shop(FakeEngine(breaks))
+    job = book()
+
+    outcome = shop.serve(job)
+
+    assert outcome is not None
+    assert (outcome.state, outcome.completion_tokens) == (State.FAILED, 32)
