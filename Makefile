@@ -10,7 +10,7 @@ SOURCES := quire quire_client api worker scheduler migrations training bench cha
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo up test check format train-text train-music bench bench-fairness bench-spine chaos clean
+.PHONY: help install demo up test check format train-text train-music bench bench-fairness bench-batches bench-spine chaos clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,9 @@ bench-fairness: $(KERNELS) ## measure fairness, limits and growth, in about 15 m
 	@$(RUN) -c 'import matplotlib' 2>/dev/null || \
 	  $(RUN) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[bench]'
 	$(RUN) -m bench.fairness
+
+bench-batches: $(KERNELS) ## measure batches, schedules and webhooks, in about ten minutes
+	$(RUN) -m bench.batches
 
 bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 	$(RUN) -m bench.spine

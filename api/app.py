@@ -4,32 +4,37 @@ from flask import Flask
 
 from api.accounts import Accounts
 from api.auth import Authenticator
-from api.batches.opening import Limits, Opening
+from api.batches.opening import Opening
 from api.batches.results import Results
 from api.batches.retrying import Retrying
 from api.batches.view import BatchReader
 from api.body import BodyReader
 from api.bulk import BulkSubmissions
-from api.drafting import Catalogue
 from api.errors import answer_errors
 from api.following import Follower
 from api.metrics import Metrics
 from api.observing import observe
+from api.openai import completions, responses
+from api.openai.attending import Attending
+from api.openai.orders import Orders
 from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
 from api.reading import JobReader
-from api.routes import admin, artifacts, batches, docs, health, jobs, models, tenants, usage, webhooks
+from api.routes import admin, artifacts, batches, docs, health, jobs, models, schedules, tenants, usage, webhooks
+from api.schedules.keeping import Schedules
 from api.services import BatchServices, Services
 from api.submission import Submissions, Wakes
 from api.tenancy import Tenancy
 from api.throttle import Failures
-from api.tokenizing import Tokenizers
 from api.waiting import Listens, WaitingRoom
 from api.webhooks import Webhooks
+from quire.asking.drafting import Catalogue
+from quire.asking.tokenizing import Tokenizers
+from quire.batches import Limits
 from quire.crypto import KeyRing
 from quire.database import API_CONNECTIONS, Database
-from quire.messages import Notices
+from quire.messages import READ, Notices
 from quire.queue import Publisher
 from quire.settings import Settings
 
@@ -56,10 +61,14 @@ def create_app(
         marks=reader.marks,
         seats=settings.max_waiters,
         longest=settings.max_wait_seconds,
+        tell_read=Notices(redis_url, READ).send,
     )
     metrics = Metrics(database, waiting)
     publisher = publisher or Publisher(redis_url)
     catalogue = Catalogue(Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model)
+    orders = Orders(
+        database=database, ring=ring, catalogue=catalogue, publisher=publisher, submitted=metrics.submitted
+    )
     services = Services(
         database=database,
         authenticator=Authenticator(
@@ -87,11 +96,21 @@ def create_app(
             submitted=metrics.submitted,
         ),
         batches=_batches(settings, database, ring, catalogue),
+        schedules=Schedules(database, ring, catalogue, most=settings.max_schedules),
         webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
         reader=reader,
         waiting=waiting,
         follower=Follower(
             reader, waiting, longest=settings.max_stream_seconds, heartbeat=settings.stream_heartbeat_seconds
+        ),
+        orders=orders,
+        attending=Attending(
+            database=database,
+            orders=orders,
+            reader=reader,
+            room=waiting,
+            longest=settings.max_stream_seconds,
+            heartbeat=settings.stream_heartbeat_seconds,
         ),
         tenancy=Tenancy(database, ring),
         accounts=Accounts(database),
@@ -125,6 +144,9 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, artifacts, batches, webhooks, models, tenants, usage, admin, health, docs):
+    for routes in (
+        *(jobs, artifacts, batches, schedules, webhooks, completions, responses, models),
+        *(tenants, usage, admin, health, docs),
+    ):
         app.register_blueprint(routes.blueprint(services))
     return app

@@ -9,11 +9,12 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import OperationalError
 
 from api.body import canonical
-from api.drafting import Catalogue, ChosenModel, drafted
-from api.schemas import BulkRequest, JobRequest
+from api.schemas import BulkRequest
 from api.submission import Wakes
-from api.validation import MAX_PROBLEMS, checked
 from quire import ids, jobs
+from quire.asking.drafting import Catalogue, ChosenModel, drafted
+from quire.asking.request import JobRequest
+from quire.asking.validation import MAX_PROBLEMS, checked
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
 from quire.errors import BadRequest, FieldProblem, IdempotencyKeyInUse, InvalidField, UnknownModel

@@ -10,7 +10,12 @@ from api import responses, schemas, webhooks
 from api.batches import answers as batch_answers
 from api.batches import requests as batch_requests
 from api.binding import MEDIA
+from api.openai import answers
+from api.openai import schemas as openai
+from api.schedules import answers as schedule_answers
+from api.schedules import requests as schedule_requests
 from quire.artifacts import MEDIA_TYPES
+from quire.asking.request import JobRequest
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
@@ -24,7 +29,7 @@ SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a success carries: a JSON model, or another media type, or nothing."""
+    """What a success carries: a JSON model or another media type, whichever was asked for, or nothing."""
 
     model: type[BaseModel] | None = None
     media: str | None = None
@@ -51,7 +56,7 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/jobs", "Jobs", "Submit a job",
         {202: Answer(responses.Job, headers=("Location", "Idempotent-Replayed", *OBJECT_HEADERS))},
-        "jobs:write", body=schemas.JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
+        "jobs:write", body=JobRequest, headers=("Idempotency-Key", "Prefer"), errors=SUBMIT_ERRORS,
     ),
     Operation(
         "POST", "/v1/jobs/bulk", "Jobs", "Submit many jobs: all are queued, or none",
@@ -61,7 +66,7 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/jobs/plan", "Jobs", "Preview the plan of a book; nothing is queued",
         {200: Answer(responses.PlannedBook)},
-        "jobs:write", body=schemas.JobRequest, errors=(400, 413, 415),
+        "jobs:write", body=JobRequest, errors=(400, 413, 415),
     ),
     Operation(
         "GET", "/v1/jobs", "Jobs", "List jobs, newest first",
@@ -149,6 +154,60 @@ OPERATIONS = (
         {204: Answer()}, "jobs:write", errors=(404, 409),
     ),
     Operation(
+        "POST", "/v1/schedules", "Schedules", "Make a schedule",
+        {201: Answer(schedule_answers.Schedule)}, "jobs:write", body=schedule_requests.ScheduleRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "POST", "/v1/schedules/preview", "Schedules", "Tell the first moments of a schedule that is not made",
+        {200: Answer(schedule_answers.Preview)}, "jobs:read", body=schedule_requests.PreviewRequest,
+        errors=(400, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/schedules", "Schedules", "List schedules, newest first",
+        {200: Answer(schedule_answers.SchedulePage)}, "jobs:read", query=schedule_requests.ScheduleQuery,
+        errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}", "Schedules", "Look at a schedule",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "PUT", "/v1/schedules/{schedule_id}", "Schedules", "Put another in its place; what it was is kept",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", body=schedule_requests.ScheduleRequest,
+        errors=(400, 404, 413, 415),
+    ),
+    Operation(
+        "DELETE", "/v1/schedules/{schedule_id}", "Schedules", "Delete a schedule; the batches that it made stay",
+        {204: Answer()}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/pause", "Schedules", "Fire nothing until it is resumed",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/resume", "Schedules", "Go on with its next moment",
+        {200: Answer(schedule_answers.Schedule)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/schedules/{schedule_id}/run", "Schedules", "Fire it once more, now",
+        {202: Answer(schedule_answers.Occurrence)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/preview", "Schedules", "Tell its next moments",
+        {200: Answer(schedule_answers.Preview)}, "jobs:read", query=schedule_requests.PreviewQuery,
+        errors=(400, 404),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/history", "Schedules", "Tell what it was before each edit",
+        {200: Answer(schedule_answers.History)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/schedules/{schedule_id}/occurrences", "Schedules", "List what became of its moments",
+        {200: Answer(schedule_answers.OccurrenceList)}, "jobs:read", query=schedule_requests.OccurrenceQuery,
+        errors=(400, 404),
+    ),
+    Operation(
         "POST", "/v1/webhooks", "Webhooks", "Set up an endpoint; its secret is shown this once",
         {201: Answer(webhooks.EndpointWithSecret)}, "jobs:write", body=webhooks.EndpointRequest,
         errors=(400, 413, 415),
@@ -190,6 +249,35 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/models", "Models", "List the models that some worker has loaded",
         {200: Answer(responses.ModelList)}, "any key",
+    ),
+    Operation(
+        "GET", "/v1/models/{model_name}", "Models", "Look at a model",
+        {200: Answer(responses.Model)}, "any key", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/completions", "OpenAI", "Complete texts: waits for its jobs, or streams what they write",
+        {200: Answer(answers.Completion, media="text/event-stream")},
+        "jobs:write", body=openai.CompletionRequest, headers=("Idempotency-Key",),
+        errors=(404, *SUBMIT_ERRORS, 500, 504),
+    ),
+    Operation(
+        "POST", "/v1/responses", "OpenAI", "Make a response: waits, streams, or answers at once with background",
+        {200: Answer(answers.OpenAIResponse, media="text/event-stream")},
+        "jobs:write", body=openai.ResponseRequest, headers=("Idempotency-Key",),
+        errors=(404, *SUBMIT_ERRORS, 504),
+    ),
+    Operation(
+        "GET", "/v1/responses/{response_id}", "OpenAI", "Look at a response, or follow it",
+        {200: Answer(answers.OpenAIResponse, media="text/event-stream")},
+        "jobs:read", query=openai.ResponseQuery, errors=(400, 404),
+    ),
+    Operation(
+        "POST", "/v1/responses/{response_id}/cancel", "OpenAI", "Cancel a response; one that is over stays",
+        {200: Answer(answers.OpenAIResponse)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "DELETE", "/v1/responses/{response_id}", "OpenAI", "Delete a response that is over",
+        {200: Answer(answers.DeletedResponse)}, "jobs:write", errors=(404, 409),
     ),
     Operation(
         "GET", "/v1/usage", "Usage", "Look at what was billed, by day and model",

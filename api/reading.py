@@ -77,6 +77,12 @@ class JobReader:
             row, key = self._find(session, tenant_id, job_id)
             return self.present(session, row, key)
 
+    def one_with_spec(self, tenant_id: UUID, job_id: UUID) -> tuple[responses.Job, Spec]:
+        """Return a job, and all that was asked for."""
+        with self._database.tenant(tenant_id) as session:
+            row, key = self._find(session, tenant_id, job_id)
+            return self.present(session, row, key), _open(row, key)
+
     def present(self, session: Session, row: Job, key: DataKey) -> responses.Job:
         """Put a job together inside its tenant's transaction."""
         written = _pieces(session, row, key)

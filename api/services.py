@@ -12,9 +12,12 @@ from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.following import Follower
 from api.metrics import Metrics
+from api.openai.attending import Attending
+from api.openai.orders import Orders
 from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
+from api.schedules.keeping import Schedules
 from api.submission import Submissions
 from api.tenancy import Tenancy
 from api.waiting import WaitingRoom
@@ -40,10 +43,13 @@ class Services:
     submissions: Submissions
     bulk_submissions: BulkSubmissions
     batches: BatchServices
+    schedules: Schedules
     webhooks: Webhooks
     reader: JobReader
     waiting: WaitingRoom
     follower: Follower
+    orders: Orders
+    attending: Attending
     tenancy: Tenancy
     accounts: Accounts
     oversight: Oversight

@@ -10,10 +10,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.cursors import cursor, position
-from api.fields import Name, wrong
 from api.responses import Moment, Page, Response
 from api.schemas import PageQuery, Request
 from quire import ids
+from quire.asking.fields import Name, wrong
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import InvalidField, NotFound, QuotaExceeded

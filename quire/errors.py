@@ -25,7 +25,8 @@ QuireError
 ├── Unavailable                503
 │   ├── ModelNotReady          503
 │   ├── StorageFull            503
-│   └── ReadOnly               503
+│   ├── ReadOnly               503
+│   └── TooManyReaders         503
 ├── FormUnfit                  told of a failed job, never over HTTP
 ├── TuneFailed                 why a job failed, never over HTTP
 └── ConfigurationError         raised at start, never over HTTP

@@ -77,6 +77,7 @@ class Settings(ModelSettings, DatabaseSettings):
     max_bulk_bytes: int = Field(default=50_000_000, ge=1_000)  # of a body with many jobs
     max_batch_bytes: int = Field(default=200_000_000, ge=1_000)  # of a file with the items of a batch
     max_batch_items: int = Field(default=50_000, ge=1, le=1_000_000)
+    max_schedules: int = Field(default=1_000, ge=1)  # of a tenant
     max_webhooks: int = Field(default=20, ge=1)  # endpoints of a tenant
     max_open_batches: int = Field(default=100, ge=1)  # of a tenant, that are not over
     max_waiters: int = Field(default=256, ge=0)  # long polls and event streams a process holds open at once

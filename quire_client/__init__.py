@@ -36,6 +36,7 @@ from quire_client.events import Event, ProgressEvent, StateEvent, TextEvent, Tru
 from quire_client.fields import JobFields
 from quire_client.job import Job, Piece
 from quire_client.retry import Retry
+from quire_client.schedule import Occurrence, Schedule
 from quire_client.values import Key, Model, Page, Receipt, Tenant
 from quire_client.version import __version__
 from quire_client.webhook import Delivery, Webhook
@@ -65,6 +66,7 @@ __all__ = [
     "MissingCredentialError",
     "Model",
     "NotFoundError",
+    "Occurrence",
     "Page",
     "PermissionDeniedError",
     "Piece",
@@ -74,6 +76,7 @@ __all__ = [
     "QuotaExceededError",
     "Receipt",
     "Retry",
+    "Schedule",
     "ServerError",
     "StateEvent",
     "Tenant",

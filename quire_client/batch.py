@@ -44,6 +44,7 @@ class Batch:
     retention_hours: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     parent_id: str | None = None  # the batch whose items are run again
+    schedule_id: str | None = None  # of which it is an occurrence
     created_at: datetime | None = None
     finished_at: datetime | None = None
     raw: Json = field(default_factory=dict, repr=False, compare=False)

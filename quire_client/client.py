@@ -14,6 +14,7 @@ from quire_client.resources.batches import Batches
 from quire_client.resources.jobs import Jobs
 from quire_client.resources.keys import Keys
 from quire_client.resources.models import Models
+from quire_client.resources.schedules import Schedules
 from quire_client.resources.tenants import Tenants
 from quire_client.resources.webhooks import Webhooks
 from quire_client.retry import Retry
@@ -60,6 +61,7 @@ class Quire:
         )
         self.jobs = Jobs(self._connection)
         self.batches = Batches(self._connection)
+        self.schedules = Schedules(self._connection)
         self.webhooks = Webhooks(self._connection)
         self.models = Models(self._connection)
         self.accounts = Accounts(self._connection)

@@ -8,15 +8,21 @@ from redis import Redis
 from sqlalchemy.orm import Session
 
 from quire import batches, jobs, tenants
+from quire.asking.drafting import Catalogue
+from quire.asking.tokenizing import Tokenizers
+from quire.batches import Limits
 from quire.crypto import KeyRing
 from quire.database import SCHEDULER_CONNECTIONS, Database
 from quire.queue import celery_app
+from quire.schedules import firing, planning
+from quire.schedules.making import Maker
 from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
 from scheduler import accounts, batching, compaction, forecasting, housekeeping, tokens, webhooks
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
 
+MADE = 20  # batches of occurrences that one round makes
 ROUNDS = 5  # steps of some hundred rows, tens of milliseconds each
 
 
@@ -28,12 +34,17 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
     ring = KeyRing.parse(settings.master_keys.get_secret_value())
     reaper = Reaper(database, lease_seconds=settings.lease_seconds, max_attempts=settings.max_attempts)
     outbox = webhooks.Webhooks(database, ring, allow_private=settings.webhook_private)
+    catalogue = Catalogue(Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model)
+    maker = Maker(database, ring, catalogue, Limits(settings.max_batch_items, settings.max_open_batches))
     hour = 3600.0
     days = settings.retention_days
     return [
         Duty("release", settings.tick_seconds, lambda: in_one(database, jobs.release_due)),
         Duty("expire", settings.tick_seconds, lambda: in_one(database, jobs.expire_overdue)),
         Duty("reap", settings.tick_seconds, reaper.run),
+        Duty("fire", settings.tick_seconds, lambda: in_rounds(lambda: in_one(database, firing.fire))),
+        Duty("plan", 1.0, lambda: in_one(database, planning.replan)),
+        Duty("make_batches", settings.tick_seconds, lambda: maker.run(MADE)),
         Duty("batches", settings.tick_seconds, batching.Batching(database, window=settings.batch_window).run),
         Duty("overdue_batches", settings.tick_seconds, lambda: in_one(database, batches.expire_overdue)),
         Duty("webhooks", settings.tick_seconds, outbox.run),

@@ -36,6 +36,7 @@ class Batch(Response):
     retention_hours: int | None
     metadata: dict[str, str]
     parent_id: str | None = Field(description="The batch whose items are run again here.")
+    schedule_id: str | None = Field(description="The schedule of which it is an occurrence.")
     created_at: Moment
     finished_at: Moment | None
 

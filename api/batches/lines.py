@@ -2,38 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import IO, Any
 
 from api.body import parse
-from quire.errors import BadRequest, FieldProblem, InvalidField, InvalidJSON
-from quire.templates import Unfillable, fill
+from quire.asking.entries import Entry
+from quire.errors import BadRequest, InvalidJSON
 
 MAX_LINE = 1_000_000  # bytes, as of a single job's body
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One item as it was sent. `where`: the path to it in a body; `line`: its line in a file, from 1."""
-
-    value: Mapping[str, Any] | None
-    where: str | None = None
-    line: int | None = None
-    error: BadRequest | None = None  # it could not even be read
-
-    def blame(self, error: BadRequest) -> list[FieldProblem]:
-        """Say of which item an error speaks."""
-        found = error.fields or (FieldProblem("", error.detail),)
-        if self.line is not None:
-            return [FieldProblem(each.field, each.message, self.line) for each in found]
-        return [FieldProblem(f"{self.where}.{each.field}".rstrip("."), each.message) for each in found]
-
-
-def inline(name: str, values: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
-    """Yield the members of a list in the body; `name` is that of the list."""
-    for index, value in enumerate(values):
-        yield Entry(value, where=f"{name}.{index}")
 
 
 def json_lines(stream: IO[bytes]) -> Iterator[Entry]:
@@ -84,18 +60,6 @@ def csv_rows(stream: IO[bytes]) -> Iterator[Entry]:
             yield Entry(None, line=line, error=BadRequest(message))
             continue
         yield Entry(dict(zip(head, row, strict=True)), line=line)
-
-
-def filled(template: Mapping[str, Any], rows: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield an item for each row."""
-    for row in rows:
-        if row.value is None:
-            yield row
-            continue
-        try:
-            yield Entry(fill(template, row.value), row.where, row.line)
-        except Unfillable as problem:
-            yield Entry(None, row.where, row.line, InvalidField.one(problem.field, problem.message))
 
 
 class _Borrowed(io.RawIOBase):

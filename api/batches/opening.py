@@ -1,49 +1,30 @@
 """The use case behind POST /v1/batches: items checked one by one, as they come, and kept all or none."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg.errors import LockNotAvailable
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
-from api.batches.lines import Entry
-from api.batches.requests import BatchItem, BatchOptions
-from api.drafting import Catalogue, ChosenModel, drafted
-from api.validation import MAX_PROBLEMS, checked
+from api.batches.requests import BatchOptions
 from quire import batches
-from quire.batches import Draft, Item
-from quire.crypto import DataKey, KeyRing
+from quire.asking.drafting import Catalogue, ChosenModel
+from quire.asking.entries import Entry
+from quire.asking.items import Owner, read_items
+from quire.batches import Draft, Item, Limits
+from quire.crypto import KeyRing
 from quire.database import Database
-from quire.errors import BadRequest, FieldProblem, Gone, IdempotencyKeyInUse, IdempotencyKeyReused, InvalidField
-from quire.jobs import Once, Submission
-from quire.quotas import Quotas
+from quire.errors import Gone, IdempotencyKeyInUse, IdempotencyKeyReused
+from quire.jobs import Once
 from quire.store import Batch, Tenant, idempotency
-
-PIECE = 500  # items of one transaction
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one batch, and of a tenant's batches that are not over."""
-
-    items: int
-    open: int
 
 
 @dataclass(frozen=True)
 class Opened:
     batch: UUID
     replayed: bool  # an earlier request with this Idempotency-Key made it
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose batch it is, and what is needed to seal and admit its items."""
-
-    tenant_id: UUID
-    key: DataKey
-    quotas: Quotas
 
 
 class Opening:
@@ -82,7 +63,14 @@ class Opening:
             retention_hours=options.retention_hours,
             metadata=options.metadata,
         )
-        return self.fill(owner, draft, lambda batch: self._items(owner, batch, entries), once=once)
+
+        def find(model: str | None, kind: str) -> ChosenModel:
+            with self._database.tenant(owner.tenant_id) as session:
+                return self._catalogue.find(session, model, kind)
+
+        return self.fill(
+            owner, draft, lambda batch: read_items(find, owner, batch, entries, self._limits.items), once=once
+        )
 
     def fill(
         self,
@@ -92,35 +80,26 @@ class Opening:
         *,
         once: Once | None = None,
     ) -> Opened:
-        """Open a batch, add its items piece by piece, and release it; on any error nothing is left of it."""
-        with self._database.tenant(owner.tenant_id) as session:
-            batch = batches.open_batch(session, draft, most_items=self._limits.items, most_open=self._limits.open)
-        try:
-            for piece in _pieces(items(batch)):
-                with self._database.tenant(owner.tenant_id) as session:
-                    batches.add_items(session, batch, piece)
-            return self._release(owner, batch, once)
-        except BaseException:
-            self._discard(owner, batch)
-            raise
+        """Take a batch of these items in, once for a key."""
 
-    def _release(self, owner: Owner, batch: Batch, once: Once | None) -> Opened:
-        if not batch.total:
-            raise InvalidField.one("items", "There are none")
+        def is_first(session: Session, batch: Batch) -> bool:
+            return once is None or idempotency.enter(
+                session, owner.tenant_id, once.key, once.fingerprint, batch.id
+            )
+
         try:
-            with self._database.tenant(owner.tenant_id) as session:
-                if once is None or idempotency.enter(
-                    session, owner.tenant_id, once.key, once.fingerprint, batch.id
-                ):
-                    return Opened(batches.release(session, batch).id, replayed=False)
+            batch = batches.take(
+                lambda: self._database.tenant(owner.tenant_id), draft, self._limits, items, is_first
+            )
         except OperationalError as error:
             if once and isinstance(error.orig, LockNotAvailable):
                 raise IdempotencyKeyInUse from error
             raise
-        earlier = self._made_before(owner, once)
+        if batch is not None:
+            return Opened(batch.id, replayed=False)
+        earlier = self._made_before(owner, once) if once else None
         if earlier is None:  # forgotten this very moment
             raise IdempotencyKeyInUse
-        self._discard(owner, batch)
         return Opened(earlier, replayed=True)
 
     def _made_before(self, owner: Owner, once: Once) -> UUID | None:
@@ -133,74 +112,3 @@ class Opening:
             if session.get(Batch, earlier.job_id) is None:
                 raise Gone("The batch that this Idempotency-Key made has been deleted.")
             return earlier.job_id
-
-    def _discard(self, owner: Owner, batch: Batch) -> None:
-        with self._database.tenant(owner.tenant_id) as session:
-            batches.discard(session, batch.id)
-
-    def _items(self, owner: Owner, batch: Batch, entries: Iterable[Entry]) -> Iterator[Item]:
-        """Yield the items; the first problem ends that, and further ones are only looked for."""
-        problems: list[FieldProblem] = []
-        reader = _Reader(self._find, owner, batch)
-        for number, entry in enumerate(entries):
-            if number >= self._limits.items:
-                raise InvalidField.one("items", f"A batch has at most {self._limits.items:,}")
-            try:
-                item = reader.read(number, entry)
-            except BadRequest as error:
-                problems += entry.blame(error)
-                if len(problems) >= MAX_PROBLEMS:
-                    break
-                continue
-            if not problems:
-                yield item
-        if problems:
-            first = problems[0]
-            where = f"line {first.line}: " if first.line is not None else ""
-            what = f"{first.field}: {first.message}" if first.field else first.message
-            raise InvalidField(f"{where}{what}", fields=tuple(problems[:MAX_PROBLEMS]))
-
-    def _find(self, tenant_id: UUID, model: str | None, kind: str) -> ChosenModel:
-        with self._database.tenant(tenant_id) as session:
-            return self._catalogue.find(session, model, kind)
-
-
-class _Reader:
-    """Makes items of entries; knows the models and the custom ids seen so far."""
-
-    def __init__(self, find: Callable[[UUID, str | None, str], ChosenModel], owner: Owner, batch: Batch) -> None:
-        self._find, self._owner, self._batch = find, owner, batch
-        self._models: dict[tuple[str | None, str], ChosenModel] = {}
-        self._seen: set[str] = set()
-
-    def read(self, number: int, entry: Entry) -> Item:
-        if entry.value is None:
-            raise entry.error or BadRequest
-        wanted = checked(BatchItem, dict(entry.value))
-        if wanted.custom_id is not None:
-            if wanted.custom_id in self._seen:
-                raise InvalidField.one("custom_id", "Another item of this batch has the same")
-            self._seen.add(wanted.custom_id)
-        return Item(number, wanted.custom_id, self._draft(number, wanted))
-
-    def _draft(self, number: int, wanted: BatchItem) -> Submission:
-        names = (wanted.model, wanted.kind)
-        if names not in self._models:
-            self._models[names] = self._find(self._owner.tenant_id, *names)
-        job = drafted(self._batch.job(number), self._owner.tenant_id, self._owner.key, wanted, self._models[names])
-        most = self._owner.quotas.max_tokens_per_day
-        if most is not None and job.reserved > most:
-            message = f"It may cost {job.reserved} tokens, more than the tenant's {most} of a whole day"
-            raise InvalidField.one("max_tokens", message)
-        return job
-
-
-def _pieces(items: Iterable[Item]) -> Iterator[list[Item]]:
-    piece: list[Item] = []
-    for item in items:
-        piece.append(item)
-        if len(piece) == PIECE:
-            yield piece
-            piece = []
-    if piece:
-        yield piece

@@ -8,10 +8,11 @@ from typing import IO, Any
 from flask import Request
 from werkzeug.datastructures import FileStorage
 
-from api.batches.lines import Entry, csv_rows, filled, inline, json_lines
+from api.batches.lines import csv_rows, json_lines
 from api.batches.requests import BatchOptions, BatchRequest
 from api.body import BodyReader, canonical, parse
-from api.validation import checked
+from quire.asking.entries import Entry, filled, inline
+from quire.asking.validation import checked
 from quire.errors import InvalidField
 
 OPTIONS, FILE = "batch", "file"

@@ -1,38 +1,16 @@
 """What a batch may ask for."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from api.fields import MetadataKey, MetadataValue, Moment, wrong
-from api.schemas import MAX_INT, MAX_SEED, JobRequest, PageQuery, Request
+from api.schemas import MAX_INT, PageQuery, Request
+from quire.asking.fields import MetadataKey, MetadataValue, Moment, wrong
+from quire.asking.request import MAX_SEED
 from quire.store.batch import BatchState
 
 PRIORITY = -10  # so that a tenant's single jobs do not stand behind its own batches
-OF_THE_BATCH = ("not_before", "deadline", "priority", "retention_hours")
-
-
-def _visible(value: str) -> str:
-    if not value.isprintable() or not value.strip():
-        raise wrong("Input should be visible characters")
-    return value
-
-
-CustomId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_visible)]
-
-
-class BatchItem(JobRequest):
-    """A job, and what its submitter calls it."""
-
-    custom_id: CustomId | None = None
-
-    @model_validator(mode="after")
-    def _alone(self) -> Self:
-        for field in OF_THE_BATCH:
-            if field in self.model_fields_set:
-                raise wrong(f"{field}: is the batch's, not an item's")
-        return self
 
 
 class BatchOptions(Request):

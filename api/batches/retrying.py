@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from api.batches.opening import Opened, Opening, Owner
+from api.batches.opening import Opened, Opening
 from quire import batches
+from quire.asking.items import Owner
 from quire.batches import Cursor, Draft, Item, Place
 from quire.database import Database
 from quire.errors import Conflict

@@ -89,6 +89,7 @@ def _batch(row: Batch, counts: answers.BatchCounts) -> answers.Batch:
         "retention_hours": row.retention_hours,
         "metadata": row.user_metadata,
         "parent_id": ids.show(ids.BATCH, row.parent_id) if row.parent_id else None,
+        "schedule_id": ids.show(ids.SCHEDULE, row.schedule_id) if row.schedule_id else None,
         "created_at": row.created_at,
         "finished_at": row.finished_at,
     })  # fmt: skip

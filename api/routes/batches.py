@@ -15,8 +15,9 @@ from api.batches.results import Format
 from api.conditional import idempotency_key
 from api.ranges import RANGE
 from api.services import Services
-from api.validation import checked, checked_query
+from api.validation import checked_query
 from quire import ids
+from quire.asking.validation import checked
 from quire.batches import Cursor
 from quire.errors import NotFound, RangeNotSatisfiable
 from quire.jobs import Once

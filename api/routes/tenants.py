@@ -7,8 +7,9 @@ from flask import Blueprint, Response, g, request
 from api import replies
 from api.schemas import KeyQuery, KeyRequest, TenantChange, TenantQuery, TenantRequest, UsageQuery
 from api.services import Services
-from api.validation import checked, checked_query
+from api.validation import checked_query
 from quire import ids
+from quire.asking.validation import checked
 from quire.errors import NotFound
 
 

@@ -8,9 +8,10 @@ from api import replies
 from api.auth import Scope
 from api.schemas import PageQuery
 from api.services import Services
-from api.validation import checked, checked_query
+from api.validation import checked_query
 from api.webhooks import EndpointChange, EndpointRequest, RotateRequest
 from quire import ids
+from quire.asking.validation import checked
 from quire.errors import NotFound
 
 

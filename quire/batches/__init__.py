@@ -14,13 +14,16 @@ from quire.batches.feeding import Feeder, is_hungry
 from quire.batches.forgetting import erase_some, forget, forget_received, remove_some
 from quire.batches.opening import Draft, Item, add_items, discard, open_batch, release
 from quire.batches.reading import Cursor, Place, find, places
+from quire.batches.taking import Begin, Limits, take
 
 __all__ = [
+    "Begin",
     "Counts",
     "Cursor",
     "Draft",
     "Feeder",
     "Item",
+    "Limits",
     "Place",
     "add_items",
     "cancel",
@@ -37,4 +40,5 @@ __all__ = [
     "places",
     "release",
     "remove_some",
+    "take",
 ]

@@ -51,6 +51,7 @@ class Draft:
     retention_hours: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     parent_id: UUID | None = None
+    schedule_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def open_batch(session: Session, draft: Draft, *, most_items: int, most_open: in
         id=new_id(),
         tenant_id=draft.tenant_id,
         parent_id=draft.parent_id,
+        schedule_id=draft.schedule_id,
         first_job=new_run(most_items)[0],
         priority=draft.priority,
         max_running=draft.max_running,

@@ -11,6 +11,7 @@ from quire.store.lane import Lane
 from quire.store.ledger import Entry
 from quire.store.model import Model
 from quire.store.receipt import Receipt
+from quire.store.schedule import Occurrence, Schedule, ScheduleVersion
 from quire.store.tenant import ApiKey, Tenant
 from quire.store.usage import Usage
 from quire.store.webhook import Attempt, Delivery, Endpoint, Event
@@ -36,7 +37,10 @@ __all__ = [
     "Lane",
     "LaneForecast",
     "Model",
+    "Occurrence",
     "Receipt",
+    "Schedule",
+    "ScheduleVersion",
     "Tenant",
     "Usage",
     "Worker",

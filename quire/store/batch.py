@@ -45,6 +45,7 @@ class Batch(Base):
         Index("batches_receiving", "created_at", postgresql_where=text("state = 'receiving'")),
         Index("batches_finished", "tenant_id", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("batches_of_tenant", "tenant_id", "id"),
+        Index("batches_of_schedule", "schedule_id", "id", postgresql_where=text("schedule_id IS NOT NULL")),
         Index("batches_open", "tenant_id", postgresql_where=text("state IN ('receiving', 'running')")),
         {"postgresql_with": {"fillfactor": "50"}},
     )
@@ -53,6 +54,7 @@ class Batch(Base):
     tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id"))
     state: Mapped[BatchState] = mapped_column(STATES, server_default=BatchState.RECEIVING.value)
     parent_id: Mapped[UUID | None]  # the batch whose failed items these were
+    schedule_id: Mapped[UUID | None]  # whose occurrence it is of; no foreign key: schedules may be deleted
     first_job: Mapped[UUID]
     priority: Mapped[Small]
     max_running: Mapped[int | None]  # items that wait or run as jobs at once; null: the server's window

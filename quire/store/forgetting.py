@@ -43,6 +43,7 @@ DELETE_IDEMPOTENCY_KEYS = text("""
 # Last and together: a job that a late request has slipped in keeps its lane, and the whole is tried again.
 DELETE_TENANT = (
     text("DELETE FROM lanes WHERE tenant_id = :tenant"),
+    text("DELETE FROM schedules WHERE tenant_id = :tenant"),
     text("DELETE FROM api_keys WHERE tenant_id = :tenant"),
     text("DELETE FROM tenants WHERE id = :tenant"),
 )

@@ -80,7 +80,7 @@ def submit(args: argparse.Namespace, quire: Quire, out: Output) -> int:
         raise UsageError(f"there is no file {args.file}")
     batch = quire.batches.submit(
         file=args.file,
-        template=_template(args.template),
+        template=template(args.template),
         priority=args.priority,
         max_running=args.max_running,
         max_tokens=args.max_tokens,
@@ -96,7 +96,8 @@ def submit(args: argparse.Namespace, quire: Quire, out: Output) -> int:
     return _wait(quire, out, batch.id, args.timeout)
 
 
-def _template(text: str | None) -> dict[str, Any] | None:
+def template(text: str | None) -> dict[str, Any] | None:
+    """Read a JSON object, or the file that `@FILE` names."""
     if text is None:
         return None
     try:

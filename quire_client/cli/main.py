@@ -15,6 +15,7 @@ from quire_client.cli import (
     keys,
     local,
     models,
+    schedules,
     submit,
     tail,
     tenants,
@@ -62,6 +63,7 @@ def parser() -> Parser:
     tail.add(groups)
     jobs.add(groups)
     batches.add(groups)
+    schedules.add(groups)
     webhooks.add(groups)
     local.add(groups, models.add(groups))
     tenants.add(groups)

@@ -14,7 +14,7 @@ from quire_client.webhook import Delivery, Webhook
 def add(groups: Groups) -> None:
     commands = group(groups, "webhook", "webhooks", "endpoints that are told when jobs and batches end")
     parser = command(commands, "create", create, "set an endpoint up and print its secret")
-    parser.add_argument("url", metavar="URL", help="https://…")
+    parser.add_argument("target", metavar="URL", help="https://…")  # --url is the server's
     _options(parser)
     command(commands, "list", list_, "list endpoints")
     for name, run, text in (
@@ -29,7 +29,7 @@ def add(groups: Groups) -> None:
         parser = command(commands, name, run, text)
         parser.add_argument("webhook_id", metavar="WEBHOOK", help="its id, whk_…")
         if name == "set":
-            parser.add_argument("--url", metavar="URL")
+            parser.add_argument("--to", dest="target", metavar="URL", help="another address")
             _options(parser)
             switch = parser.add_mutually_exclusive_group()
             switch.add_argument("--enable", dest="enabled", action="store_true", default=None)
@@ -55,7 +55,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
 
 
 def create(args: argparse.Namespace, quire: Quire, out: Output) -> int:
-    webhook = quire.webhooks.create(args.url, events=args.event, description=args.description)
+    webhook = quire.webhooks.create(args.target, events=args.event, description=args.description)
     out.note(f"{webhook.id}; its secret is shown this once")
     out.result(webhook.raw, str(webhook.secret))
     return Exit.OK
@@ -97,10 +97,10 @@ def _state(webhook: Webhook) -> str:
 
 
 def change(args: argparse.Namespace, quire: Quire, out: Output) -> int:
-    if all(value is None for value in (args.url, args.event, args.description, args.enabled)):
-        raise UsageError("nothing to change: name --url, --event, --description, --enable or --disable")
+    if all(value is None for value in (args.target, args.event, args.description, args.enabled)):
+        raise UsageError("nothing to change: name --to, --event, --description, --enable or --disable")
     webhook = quire.webhooks.change(
-        args.webhook_id, url=args.url, events=args.event, description=args.description, enabled=args.enabled
+        args.webhook_id, url=args.target, events=args.event, description=args.description, enabled=args.enabled
     )
     _show(webhook, out)
     return Exit.OK

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api import responses
-from api.schemas import ASKED, JobRequest
+from quire.asking.request import ASKED, JobRequest
 from tests.contract.client import problem
 
 CALM = settings(

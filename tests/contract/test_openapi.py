@@ -1,6 +1,7 @@
 """The document says what the app does: each route is in it, and real answers are what it says they are."""
 
 import re
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,10 +10,13 @@ from werkzeug.test import TestResponse
 
 from api import responses
 from api.operations import OPERATIONS, Operation
-from quire.testing import Place
+from quire.testing import MODEL, Place
 from tests.contract.client import Api, shown
 from tests.contract.tunes import finished_tune
 from tests.contract.working import FakeWorker, words
+
+DAILY = {"name": "morning", "cron": "0 7 * * *", "template": {"prompt": "{{date}}"}}
+WAITING = ("/v1/completions",)  # they answer when a worker has done what they ask for
 
 
 def test_each_route_is_in_the_document_and_no_other(shared: Any) -> None:
@@ -68,16 +72,26 @@ def test_real_answers_are_what_the_document_says(
     operator.post(f"/v1/tenants/{gone}/suspend")
     operator.delete(f"/v1/tenants/{gone}")
     files = finished_tune(api, place)
-    waiting = api.submitted()["id"]
     batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
     api.post(f"/v1/batches/{over}/cancel")
-    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch} | webhook_ids(
-        api
-    )
+    held = api.submitted(not_before="2900-01-01T00:00:00Z")["id"]
+    ids = {
+        "job_id": job["id"],
+        "tenant_id": tenant["id"],
+        "key_id": key["id"],
+        "batch_id": batch,
+        "model_name": MODEL,
+    }
+    ids |= webhook_ids(api) | {"schedule_id": schedule_id(api)}
+    response = {"model": MODEL, "input": "Once", "background": True}
+    ids["response_id"] = shown(api.post("/v1/responses", json=response))["id"]
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
         "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
+        "/v1/schedules": DAILY,
+        "/v1/schedules/preview": {"cron": "0 7 * * *"},
+        "/v1/schedules/{schedule_id}": DAILY,
         "/v1/webhooks": {"url": "https://hooks.example/"},
         "/v1/webhooks/{webhook_id}": {"description": "the shop"},
         "/v1/webhooks/{webhook_id}/rotate": {},
@@ -87,6 +101,8 @@ def test_real_answers_are_what_the_document_says(
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
         "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},
+        "/v1/completions": {"model": MODEL, "prompt": "Once"},
+        "/v1/responses": response,
     }
 
     # What deletes comes last, and needs its tenant suspended.
@@ -98,23 +114,28 @@ def test_real_answers_are_what_the_document_says(
         if operation.path == "/v1/tenants/{tenant_id}" and operation.method == "DELETE":
             operator.post(f"/v1/tenants/{tenant['id']}/suspend")
         names = ids | {"tenant_id": gone} if operation.path.endswith("/receipt") else ids
-        if operation.path.endswith(("/pause", "/resume")):
-            names = ids | {"job_id": waiting}
         if operation.path.endswith("/output"):
             worker.finish(job["id"])
         if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":
             names = ids | {"batch_id": over}
         if operation.path.endswith("/book"):
             names = ids | {"job_id": finished_book(api, worker)}
+        if operation.path in {"/v1/jobs/{job_id}/pause", "/v1/jobs/{job_id}/resume"}:
+            names = ids | {"job_id": held}
         if "/artifacts" in operation.path:
             names = {"job_id": files, "name": "tune-0.mid"}
         for status in operation.answers:
             tag = api.get(f"/v1/jobs/{files}/artifacts/tune-0.mid").headers["ETag"] if "name" in names else etag
             headers = {206: {"Range": "bytes=0-1"}, 304: {"If-None-Match": tag}}.get(status, {})
             json = bodies.get(operation.path) if operation.body else None
-            answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
+            with worker.at_work() if operation.path in WAITING else nullcontext():
+                answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
             assert answer.status_code == status, (operation.path, answer.text)
             check(answer, operation.answers[status])
+
+
+def schedule_id(api: Api) -> str:
+    return str(shown(api.post("/v1/schedules", json=DAILY))["id"])
 
 
 def webhook_ids(api: Api) -> dict[str, str]:
@@ -137,7 +158,7 @@ def check(answer: TestResponse, described: Any) -> None:
     assert special & set(dict(answer.headers)) <= set(described.headers)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 415, 416, 422, 429, 503])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 415, 416, 422, 429, 500, 503, 504])
 def test_every_error_of_the_contract_is_described_as_a_problem(shared: Any, status: int) -> None:
     paths = shown(shared.api.get("/openapi.json"))["paths"]
     answers = [operation["responses"] for item in paths.values() for operation in item.values()]

@@ -20,8 +20,8 @@ from schemathesis.specs.openapi.checks import (
 
 from api.app import create_app
 from api.openapi import document
-from api.schemas import MUSIC_ONLY
 from quire import testing
+from quire.asking.request import MUSIC_ONLY
 from quire.database import Database
 from quire.testing import FakePublisher
 from tests.contract.client import ADMIN_TOKEN, Api, add_key, shown
@@ -63,6 +63,7 @@ RULED = frozenset(
         *("not_before", "deadline", "best_of", "min_tokens", "logit_bias"),
     }
 )
+DAILY = {"name": "morning", "cron": "0 7 * * *", "template": {"prompt": "{{date}}"}}
 # Bodies that fit rules which no schema tells.
 FIT = {
     ("POST", "/v1/jobs/plan"): {
@@ -72,6 +73,11 @@ FIT = {
     ("POST", "/v1/batches"): {"items": [{"prompt": "Once"}]},
     ("POST", "/v1/batches/{batch_id}/retry"): {"states": ["cancelled"]},
     ("POST", "/v1/webhooks"): {"url": "https://hooks.example/"},
+    ("POST", "/v1/schedules"): DAILY,
+    ("PUT", "/v1/schedules/{schedule_id}"): DAILY,
+    ("POST", "/v1/schedules/preview"): {"rule": "FREQ=DAILY"},
+    ("POST", "/v1/completions"): {"model": testing.MODEL, "prompt": "Once", "stream": True},
+    ("POST", "/v1/responses"): {"model": testing.MODEL, "input": "Once", "background": True},
 }
 OPERATIONS = sorted(  # what ends and what deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
@@ -115,6 +121,8 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     batches = [shown(mine.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(4)]
     for batch in (*batches[:3], theirs_batch):
         (theirs if batch == theirs_batch else mine).post(f"/v1/batches/{batch}/cancel")
+    schedules = [shown(mine.post("/v1/schedules", json=DAILY))["id"] for _ in range(4)]
+    schedules.append(shown(theirs.post("/v1/schedules", json=DAILY | {"name": MARK}))["id"])
     webhooks = {"webhook_id": [], "delivery_id": []}
     for one in (mine, mine, theirs):
         webhook = shown(one.post("/v1/webhooks", json={"url": "https://hooks.example/", "description": MARK}))[
@@ -138,14 +146,22 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
         "job_id": [tune, book, *jobs, *theirs_jobs],
         "batch_id": [*batches, theirs_batch],
         **webhooks,
+        "schedule_id": schedules,
         "tenant_id": spare,
         "key_id": keys,
+        "response_id": [response_of(mine, "Once"), response_of(mine, "Twice"), response_of(theirs, MARK)],
+        "model_name": [testing.MODEL, "unloaded"],
         "name": ["tune-0.mid", "tune-0.svg", "tune-0.wav"],
     }
     yield World(app, schemathesis.openapi.from_wsgi("/openapi.json", app), mine.secret, ids, {})
     app.extensions["quire"].waiting.close()
     database.close()
     testing.drop_database(postgres_server, url)
+
+
+def response_of(api: Api, text: str) -> str:
+    asked = {"model": testing.MODEL, "input": text, "background": True, "metadata": {text: text}}
+    return str(shown(api.post("/v1/responses", json=asked))["id"])
 
 
 def by_the_rules(job: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +193,8 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(world: World, method
         if case.query and not data.draw(st.booleans()):
             case.query = {}
         response = case.call(headers=headers)
-        case.validate_response(response, checks=CHECKS)
+        # That nobody works here is what the server says with 504.
+        case.validate_response(response, checks=CHECKS[1:] if response.status_code == 504 else CHECKS)
         world.seen.setdefault(f"{method} {path}", Counter())[response.status_code] += 1
         if headers["Authorization"].endswith(world.mine):
             assert MARK not in response.text

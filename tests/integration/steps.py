@@ -12,12 +12,27 @@ from quire.batches import Draft, Item
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome, Report
 from quire.pieces import Entry
-from quire.store import Attempt, Delivery, Endpoint, Event, Job, Lane, Model, Tenant, chunk
+from quire.store import (
+    Attempt,
+    Delivery,
+    Endpoint,
+    Event,
+    Job,
+    Lane,
+    Model,
+    Occurrence,
+    Schedule,
+    ScheduleVersion,
+    Tenant,
+    chunk,
+)
 from quire.store import lane as lanes
 from quire.store import ledger as ledgers
+from quire.store.base import now
 from quire.store.chunk import START, Position
 from quire.store.job import State
 from quire.store.lane import LaneKey
+from quire.store.schedule import OccurrenceState
 from quire.testing import MODEL, RING, Place
 from quire.textlog import chunk_row, read
 
@@ -66,6 +81,31 @@ def webhook(place: Place, owner: Tenant) -> None:
         session.add(Delivery(id=sent, event_id=told, endpoint_id=endpoint.id, tenant_id=owner.id))
         session.flush()
         session.add(Attempt(delivery_id=sent, number=1, tenant_id=owner.id, seconds=0.1))
+
+
+def schedule(place: Place, owner: Tenant) -> None:
+    """A schedule that is over, with its history and an occurrence."""
+    made = new_id()
+    with place.database.service() as session:
+        moment = now(session)
+        row = Schedule(
+            id=made, tenant_id=owner.id, name="s", body=b"", kind="at", expression="", zone="UTC",
+            starts_at=moment, catch_up="once", catch_up_most=1, overlap="queue", jitter_seconds=0,
+            publish_by=False,
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        session.add(ScheduleVersion(schedule_id=made, version=1, tenant_id=owner.id, body=b""))
+        session.add(
+            Occurrence(
+                schedule_id=made,
+                moment=moment,
+                tenant_id=owner.id,
+                version=1,
+                number=1,
+                state=OccurrenceState.SKIPPED,
+            )
+        )
 
 
 def worker(place: Place, **columns: Any) -> UUID:

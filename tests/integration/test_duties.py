@@ -14,9 +14,9 @@ from scheduler.main import duties
 from tests.integration import steps
 
 NAMES = [
-    "release", "expire", "reap", "batches", "overdue_batches", "webhooks", "old_webhooks", "top_up", "accounts",
-    "forecast", "compact", "partitions", "put_back", "budget", "budgets", "erase", "retention", "old_batches",
-    "rewrap", "idempotency",
+    "release", "expire", "reap", "fire", "plan", "make_batches", "batches", "overdue_batches", "webhooks",
+    "old_webhooks", "top_up", "accounts", "forecast", "compact", "partitions", "put_back", "budget", "budgets",
+    "erase", "retention", "old_batches", "rewrap", "idempotency",
 ]  # fmt: skip
 
 

@@ -31,6 +31,9 @@ TABLES = (
     "lane_forecasts",
     "lanes",
     "ledger",
+    "occurrences",
+    "schedule_versions",
+    "schedules",
     "usage",
     "webhook_attempts",
     "webhook_deliveries",
@@ -43,6 +46,7 @@ UPDATES = {
     "jobs": "UPDATE jobs SET priority = 9",
     "lanes": "UPDATE lanes SET virtual_time = 0",
     "ledger": "UPDATE ledger SET completion_tokens = 0",
+    "schedules": "UPDATE schedules SET fired = 9",
     "usage": "UPDATE usage SET reserved = 0",
     "webhook_deliveries": "UPDATE webhook_deliveries SET rung = 0",
     "webhook_endpoints": "UPDATE webhook_endpoints SET failures = 0",
@@ -55,6 +59,7 @@ def furnish(place: Place, owner: Tenant) -> None:
     with place.database.tenant(owner.id) as session:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
     steps.webhook(place, owner)
+    steps.schedule(place, owner)
     steps.batch(place, 1, owner)
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.keep(place, claimed, Made(0, "abc", b"X:1"))

@@ -1,9 +1,9 @@
 import pytest
 
-from api.composing import Composed, Limits
-from api.composing import composed as composed_for
-from api.schemas import JobRequest
-from api.validation import checked
+from quire.asking.composing import Composed, Limits
+from quire.asking.composing import composed as composed_for
+from quire.asking.request import JobRequest
+from quire.asking.validation import checked
 from quire.errors import InvalidField, PromptTooLong
 from quire.preparation import Spans
 

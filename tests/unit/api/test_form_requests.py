@@ -3,9 +3,9 @@
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from api.schemas import JobRequest
-from api.tokenizing import Counting
-from api.validation import checked
+from quire.asking.request import JobRequest
+from quire.asking.tokenizing import Counting
+from quire.asking.validation import checked
 from quire.errors import InvalidField
 
 

@@ -5,7 +5,7 @@ import binascii
 from dataclasses import dataclass
 from typing import NoReturn
 
-from api.schemas import JobRequest
+from quire.asking.request import JobRequest
 from quire.errors import InvalidField
 from quire.music import budget, keys, meters, smf
 from quire.music.grammar import Form

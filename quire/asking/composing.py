@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from api.books import BookRequest, planned
-from api.schemas import JobRequest
-from api.tunes import ordered, tokens_of
 from quire import fairness
+from quire.asking.books import BookRequest, planned
+from quire.asking.request import JobRequest
+from quire.asking.tunes import ordered, tokens_of
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
 from quire.forms import compose, letters_of, tokens_needed, tokens_usual
 from quire.longform import beginning, opening

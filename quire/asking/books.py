@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from api.fields import Name, Prompt, wrong
+from quire.asking.fields import Name, Prompt, wrong
 from quire.errors import InvalidField
 from quire.longform import (
     NAMES_TOKENS,

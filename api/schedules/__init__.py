@@ -1,0 +1,1 @@
+"""Schedules over HTTP: what may be sent (`requests`), what is shown (`answers`), and what is done (`keeping`)."""

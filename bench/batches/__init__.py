@@ -1,0 +1,1 @@
+"""Batches, schedules and webhooks, measured on the whole system: `python -m bench.batches`."""

@@ -1,0 +1,357 @@
+"""Schedules in the database: fired once, made once, after their policies, whatever dies or steps back."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select, update
+
+from quire import ids, testing
+from quire.asking.drafting import Catalogue
+from quire.asking.tokenizing import Tokenizers
+from quire.batches import Limits
+from quire.schedules import firing, making, planning
+from quire.schedules.making import Maker
+from quire.schedules.target import Target
+from quire.spec import Spec
+from quire.store import Batch, BatchItem, Endpoint, Event, Occurrence, Schedule, Tenant
+from quire.store.base import now
+from quire.store.batch import BatchState
+from quire.store.schedule import OccurrenceState
+from quire.testing import MODEL, RING, Place
+from scheduler.batching import Batching
+from tests.integration import steps
+from tests.waiting import in_background
+
+MINUTE = timedelta(minutes=1)
+TEMPLATE = {"prompt": "On {{date}} number {{number}}", "max_tokens": 8}
+
+
+def add(place: Place, target: Target | None = None, owner: Tenant | None = None, **columns: Any) -> UUID:
+    """A schedule of every minute, the next of which is due now."""
+    owner, made = owner or place.tenant, ids.new_id()
+    with place.database.service() as session:
+        moment = now(session).replace(second=0, microsecond=0)
+        body = (target or Target(template=TEMPLATE)).encode()
+        fields: dict[str, Any] = {
+            "kind": "cron", "expression": "* * * * *", "zone": "UTC", "starts_at": moment - timedelta(days=30),
+            "catch_up": "once", "catch_up_most": 3, "overlap": "queue", "jitter_seconds": 0, "publish_by": False,
+            "next_at": moment, "fire_at": moment,
+        }  # fmt: skip
+        session.add(
+            Schedule(
+                id=made,
+                tenant_id=owner.id,
+                name="s",
+                body=testing.data_key(owner).seal(body, making.place(made)),
+                **fields | columns,
+            )
+        )
+    return made
+
+
+def fire(place: Place) -> int:
+    with place.database.service() as session:
+        return firing.fire(session)
+
+
+def maker(place: Place) -> Maker:
+    catalogue = Catalogue(Tokenizers(), configured=(MODEL,), default_model=MODEL)
+    return Maker(place.database, RING, catalogue, Limits(1_000, 100))
+
+
+def make(place: Place) -> int:
+    return maker(place).run(20)
+
+
+def occurrences(place: Place, state: OccurrenceState | None = None) -> list[Occurrence]:
+    wanted = select(Occurrence).order_by(Occurrence.schedule_id, Occurrence.moment)
+    with place.database.service() as session:
+        return list(session.scalars(wanted if state is None else wanted.where(Occurrence.state == state)))
+
+
+def count(place: Place, table: Any) -> int:
+    with place.database.service() as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def look_again(place: Place) -> None:
+    """Let those that wait be due."""
+    with place.database.service() as session:
+        session.execute(update(Occurrence).values(look_at=now(session)).where(Occurrence.state == "due"))
+
+
+def missed(minutes: int) -> dict[str, datetime]:
+    """The columns of a schedule that nobody has looked at for so long."""
+    moment = datetime.now(UTC).replace(second=0, microsecond=0) - minutes * MINUTE
+    return {"next_at": moment, "fire_at": moment}
+
+
+def prompts(place: Place, batch: UUID) -> list[tuple[str, int]]:
+    """The prompts of a batch's items, and their seeds."""
+    key = testing.data_key(place.tenant)
+    with place.database.service() as session:
+        row = session.get_one(Batch, batch)
+        items = session.scalars(select(BatchItem).where(BatchItem.batch_id == batch).order_by(BatchItem.number))
+        return [
+            (Spec.decode(key.open(item.body or b"", f"job:{row.job(item.number)}")).input.prompt, item.seed or 0)
+            for item in items
+        ]
+
+
+def test_what_is_due_fires_once_and_has_one_batch(place: Place) -> None:
+    schedule = add(place)
+
+    assert (fire(place), fire(place)) == (1, 0)
+    assert (make(place), make(place)) == (1, 0)
+
+    [row] = occurrences(place)
+    assert (row.state, row.number) == (OccurrenceState.STARTED, 1)
+    with place.database.service() as session:
+        [batch] = session.scalars(select(Batch)).all()
+        after = session.get_one(Schedule, schedule)
+    assert (batch.id, batch.schedule_id, batch.state) == (row.batch_id, schedule, BatchState.RUNNING)
+    assert after.next_at == row.moment + MINUTE
+    [(prompt, seed)] = prompts(place, batch.id)
+    assert prompt == f"On {row.moment:%Y-%m-%d} number 1"
+    assert seed == firing.seed_of(schedule, row.moment, 0)
+
+
+def test_many_schedulers_fire_and_make_each_once(place: Place) -> None:
+    schedules = {add(place) for _ in range(30)}
+
+    fired = [in_background(fire, place) for _ in range(4)]
+    assert sum(each.result(30) for each in fired) == 30
+    made = [in_background(maker(place).run, 30) for _ in range(3)]
+    assert sum(each.result(60) for each in made) == 30
+
+    assert {row.schedule_id for row in occurrences(place, OccurrenceState.STARTED)} == schedules
+    assert count(place, Batch) == 30
+
+
+def test_an_occurrence_whose_scheduler_died_in_the_middle_gets_one_batch(place: Place) -> None:
+    add(place)
+    fire(place)
+    [row] = occurrences(place)
+    key = (row.schedule_id, row.moment)
+    slow, reached, go = maker(place), threading.Event(), threading.Event()
+    items = slow._items
+
+    def stopped(*arguments: Any) -> Any:
+        reached.set()
+        assert go.wait(30)
+        return items(*arguments)
+
+    slow._items = stopped  # type: ignore[method-assign]
+    zombie = in_background(slow.make, key)
+    assert reached.wait(30)
+
+    assert maker(place).make(key)  # another, when the lease is over
+    go.set()
+
+    assert zombie.result(30) is False
+    assert count(place, Batch) == 1
+    assert count(place, BatchItem) == 1
+
+
+@pytest.mark.parametrize(("policy", "fired", "skipped"), [("skip", 1, 5), ("once", 1, 5), ("all", 4, 2)])
+def test_what_was_missed_is_caught_up_after_the_policy(
+    place: Place, policy: str, fired: int, skipped: int
+) -> None:
+    add(place, catch_up=policy, **missed(5))
+
+    fire(place)
+
+    states = [row.state for row in occurrences(place)]
+    # The present minute may be a missed one by now: then it is not fired beside the others.
+    assert states.count(OccurrenceState.DUE) in {fired, fired - 1}
+    assert len(states) in {fired + skipped, fired + skipped + 1}
+    assert states == sorted(states, key=[OccurrenceState.SKIPPED, OccurrenceState.DUE].index)
+
+
+def test_one_that_was_missed_alone_is_run_once(place: Place) -> None:
+    hours = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=3)
+    at = {"kind": "at", "expression": hours.isoformat(), "next_at": hours, "fire_at": hours}
+    add(place, catch_up="once", **at)
+    add(place, catch_up="skip", **at)
+
+    fire(place)
+
+    assert sorted(row.state for row in occurrences(place)) == ["due", "skipped"]
+    with place.database.service() as session:
+        assert session.scalars(select(Schedule.next_at)).all() == [None, None]
+
+
+def test_a_clock_that_steps_back_fires_nothing_twice(place: Place) -> None:
+    schedule = add(place)
+    fire(place)
+    with place.database.service() as session:  # as if the next moment were to come once more
+        row = session.get_one(Schedule, schedule)
+        row.next_at = row.fire_at = occurrences(place)[0].moment
+    assert fire(place) == 1  # tried, and found to be there
+
+    assert len(occurrences(place)) == 1
+
+
+def test_a_batch_that_runs_is_waited_for(place: Place) -> None:
+    schedule = add(place)
+    fire(place)
+    make(place)
+    with place.database.service() as session:
+        firing.run_now(session, session.get_one(Schedule, schedule))
+    assert make(place) == 0
+    assert [row.why for row in occurrences(place, OccurrenceState.DUE)] == ["the batch before runs"]
+
+    worker = steps.worker(place)
+    Batching(place.database, window=8).run()
+    for job in steps.claim(place, worker):
+        steps.succeed(place, job, "Done")
+    Batching(place.database, window=8).run()
+    look_again(place)
+
+    assert make(place) == 1
+    assert [row.number for row in occurrences(place, OccurrenceState.STARTED)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("overlap", "states", "batches"),
+    [("skip", ["started", "skipped"], ["running"]), ("cancel", ["started", "started"], ["cancelled", "running"])],
+)
+def test_a_batch_that_runs_is_left_or_cancelled(
+    place: Place, overlap: str, states: list[str], batches: list[str]
+) -> None:
+    schedule = add(place, overlap=overlap)
+    fire(place)
+    make(place)
+    with place.database.service() as session:
+        firing.run_now(session, session.get_one(Schedule, schedule))
+
+    make(place)
+
+    assert [row.state for row in occurrences(place)] == states
+    with place.database.service() as session:
+        assert session.scalars(select(Batch.state).order_by(Batch.id)).all() == batches
+
+
+def test_rows_come_in_rotation_and_each_item_has_its_seed(place: Place) -> None:
+    target = Target(
+        template={"prompt": "{{name}}", "max_tokens": 4}, rows=[{"name": n} for n in "abc"], rows_per_run=2
+    )
+    schedule = add(place, target, overlap="cancel")
+    fire(place)
+    make(place)
+    with place.database.service() as session:
+        firing.run_now(session, session.get_one(Schedule, schedule))
+    make(place)
+
+    first, second = (prompts(place, row.batch_id) for row in occurrences(place) if row.batch_id)
+
+    assert [text for text, _ in first] == ["a", "b"]
+    assert len({seed for _, seed in first}) == 2
+    assert [text for text, _ in second] in (
+        ["c", "a"],
+        [],
+    )  # the first batch's bodies are kept, being cancelled unfed
+
+
+def test_a_template_that_has_become_wrong_fails_its_occurrence_and_says_so(place: Place) -> None:
+    add(place, Target(template={"prompt": "x", "max_tokens": 100_000}))
+    fire(place)
+
+    assert make(place) == 1
+
+    [row] = occurrences(place)
+    assert (row.state, "max_tokens" in (row.why or "")) == (OccurrenceState.FAILED, True)
+    assert count(place, Batch) == 0
+
+
+def test_a_model_that_is_not_there_yet_is_waited_for(place: Place) -> None:
+    add(place, Target(template={"prompt": "x", "kind": "music", "style": "jig"} | {"prompt": None}))
+    fire(place)
+
+    assert make(place) == 0
+
+    [row] = occurrences(place)
+    assert row.state in {OccurrenceState.DUE, OccurrenceState.FAILED}
+    assert row.why
+
+
+def test_nothing_fires_while_paused_and_nothing_is_made_good_after(place: Place) -> None:
+    schedule = add(place, paused=True, **missed(10))
+    assert fire(place) == 0
+
+    with place.database.service() as session:
+        firing.resume(session, session.get_one(Schedule, schedule))
+
+    assert fire(place) == 0
+    with place.database.service() as session:
+        row = session.get_one(Schedule, schedule)
+        assert row.next_at is not None
+        assert row.next_at > now(session)
+
+
+def test_jitter_puts_off_and_follows_from_the_moment(place: Place) -> None:
+    schedule = add(place, jitter_seconds=3600)
+    with place.database.service() as session:
+        row = session.get_one(Schedule, schedule)
+        moments = [row.starts_at + n * MINUTE for n in range(50)]
+        delays = [(firing.acted_at(row, each) - each).total_seconds() for each in moments]
+        again = [(firing.acted_at(row, each) - each).total_seconds() for each in moments]
+
+    assert delays == again
+    assert all(0 <= delay <= 3600 for delay in delays)
+    assert len(set(delays)) > 40
+
+
+def test_publishing_by_a_time_starts_as_early_as_the_last_batches_took(place: Place) -> None:
+    tomorrow = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=20)
+    schedule = add(place, publish_by=True, expression="0 * * * *", next_at=tomorrow, fire_at=tomorrow)
+    moment = datetime.now(UTC)
+    with place.database.service() as session:
+        session.add(
+            Batch(
+                id=ids.new_id(),
+                tenant_id=place.tenant.id,
+                schedule_id=schedule,
+                first_job=ids.new_id(),
+                priority=0,
+                state=BatchState.COMPLETED,
+                created_at=moment - timedelta(seconds=400),
+                finished_at=moment,
+            )
+        )
+    with place.database.service() as session:
+        assert planning.replan(session) == 1
+        row = session.get_one(Schedule, schedule)
+
+    assert row.lead_seconds == 500
+    assert row.fire_at == tomorrow - timedelta(seconds=500)
+
+
+def test_what_cannot_be_published_in_time_starts_at_once_and_is_told(place: Place) -> None:
+    with place.database.tenant(place.tenant.id) as session:
+        session.add(
+            Endpoint(
+                id=ids.new_id(), tenant_id=place.tenant.id, url="https://a.example/", events=["*"], secret=b""
+            )
+        )
+    soon = datetime.now(UTC).replace(second=0, microsecond=0) + 2 * MINUTE
+    add(place, publish_by=True, lead_seconds=600, next_at=soon, fire_at=soon - timedelta(seconds=600))
+
+    fire(place)
+
+    assert [row.late for row in occurrences(place, OccurrenceState.DUE)][:1] == [True]
+    with place.database.service() as session:
+        assert "schedule.late" in session.scalars(select(Event.type)).all()
+
+
+def test_the_same_moment_gives_the_same_seeds(place: Place) -> None:
+    schedule, other = ids.new_id(), ids.new_id()
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+
+    assert firing.seed_of(schedule, moment, 0) == firing.seed_of(schedule, moment.astimezone(UTC), 0)
+    assert len({firing.seed_of(schedule, moment, 0), firing.seed_of(schedule, moment, 1),
+                firing.seed_of(other, moment, 0), firing.seed_of(schedule, moment + MINUTE, 0)}) == 4  # fmt: skip
+    assert 0 <= firing.seed_of(schedule, moment, 0) < 2**53
