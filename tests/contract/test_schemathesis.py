@@ -77,9 +77,9 @@ FIT = {
     ("PUT", "/v1/schedules/{schedule_id}"): DAILY,
     ("POST", "/v1/schedules/preview"): {"rule": "FREQ=DAILY"},
 }
-OPERATIONS = sorted(  # what deletes comes last
+OPERATIONS = sorted(  # what ends or deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
-    key=lambda operation: operation[0] == "DELETE",
+    key=lambda operation: (operation[0] == "DELETE", operation[1].endswith("/cancel")),
 )
 
 
