@@ -170,6 +170,31 @@ STRANDED = Check(
     """,  # noqa: S608
 )
 
+# ---- batches ----------------------------------------------------------------------------------------------
+
+BATCH_MISCOUNTED = Check(
+    "batch_miscounted",
+    "a batch's items are held, jobs not yet counted, or counted; and what it reserved is those jobs'",
+    """
+    SELECT 'batch ' || batches.id || ', which is ' || batches.state AS what
+    FROM batches LEFT JOIN (
+        SELECT batch_id, count(*) AS jobs, sum(prompt_tokens + max_tokens) AS reserved FROM jobs
+        WHERE batch_id IS NOT NULL AND NOT collected GROUP BY batch_id) AS live ON live.batch_id = batches.id
+    WHERE batches.state <> 'receiving' AND (batches.reserved <> coalesce(live.reserved, 0)
+        OR total <> held + succeeded + failed + cancelled + expired + coalesce(live.jobs, 0))
+    """,
+)
+OCCURRENCE_WITHOUT_BATCH = Check(
+    "occurrence_without_batch",
+    "an occurrence has the id of a batch if and only if it started, and no batch is of two",
+    """
+    SELECT 'occurrence of ' || schedule_id || ' at ' || moment AS what FROM occurrences
+    WHERE (state = 'started') <> (batch_id IS NOT NULL) OR EXISTS (
+        SELECT FROM occurrences AS other WHERE other.batch_id = occurrences.batch_id
+            AND (other.schedule_id, other.moment) <> (occurrences.schedule_id, occurrences.moment))
+    """,
+)
+
 CHECKS = (
     JOBS_WITHOUT_ENTRY,
     OPEN_WITHOUT_LIVE_JOB,
@@ -185,4 +210,6 @@ CHECKS = (
     RUNNING_MISCOUNTED,
     OUTSTANDING_MISCOUNTED,
     STRANDED,
+    BATCH_MISCOUNTED,
+    OCCURRENCE_WITHOUT_BATCH,
 )

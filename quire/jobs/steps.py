@@ -27,7 +27,7 @@ class Step:
 
 
 def end_by_decree(session: Session, doomed: Sequence[Job], state: State) -> None:
-    """End locked jobs whatever they do, with the text that is committed by now."""
+    """End locked jobs whatever they do, with the text that is committed by now; what is read of them is stale."""
     ends = chunks.ends(session, [job.id for job in doomed])
     steps = []
     for job in doomed:
@@ -37,8 +37,6 @@ def end_by_decree(session: Session, doomed: Sequence[Job], state: State) -> None
             work = fairness.work_unheard(job.prompt_tokens, job.max_tokens, job.estimate, logged)
         steps.append(Step(Move(job.id, state, completion_tokens=logged, new_fence=True), work=work))
     take(session, steps)
-    for job in doomed:
-        session.refresh(job)
 
 
 def put_back(session: Session, running: Sequence[Job]) -> None:

@@ -150,6 +150,7 @@ def cancel(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
         raise errors.NotFound
     if not job.state.is_terminal:
         end_by_decree(session, [job], State.CANCELLED)
+        session.refresh(job)
     return job
 
 

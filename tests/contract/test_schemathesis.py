@@ -79,7 +79,7 @@ FIT = {
     ("POST", "/v1/completions"): {"model": testing.MODEL, "prompt": "Once", "stream": True},
     ("POST", "/v1/responses"): {"model": testing.MODEL, "input": "Once", "background": True},
 }
-OPERATIONS = sorted(  # what ends and what deletes comes last
+OPERATIONS = sorted(  # what ends or deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
     key=lambda operation: (operation[0] == "DELETE", operation[1].endswith("/cancel")),
 )

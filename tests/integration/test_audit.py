@@ -15,6 +15,7 @@ from quire.audit.auditing import Sums, audit
 from quire.jobs import Outcome
 from quire.store.job import State
 from quire.testing import Place
+from scheduler.batching import Batching
 from tests.integration import steps
 from tests.waiting import in_background
 
@@ -49,6 +50,9 @@ def furnish(place: Place) -> None:
     steps.die(place, crashed)
     steps.requeue(place)
     steps.claim(place, steps.worker(place), 1)
+    steps.batch(place, 5)
+    Batching(place.database, window=3).run()
+    steps.schedule(place, place.tenant)
 
 
 def test_books_that_are_right_are_found_right(place: Place) -> None:
@@ -91,6 +95,10 @@ def test_the_ledger_is_added_up(place: Place) -> None:
         ("outstanding_miscounted", "UPDATE lanes SET outstanding = outstanding - 1"),
         ("outstanding_miscounted", "UPDATE jobs SET charged = charged + 1 WHERE state = 'running'"),
         ("stranded", "UPDATE lanes SET ready = false"),
+        ("batch_miscounted", "UPDATE batches SET held = held - 1"),
+        ("batch_miscounted", "UPDATE batches SET reserved = 0"),
+        ("batch_miscounted", "UPDATE jobs SET collected = true WHERE batch_id IS NOT NULL"),
+        ("occurrence_without_batch", "UPDATE occurrences SET state = 'started'"),
     ],
 )
 def test_what_is_wrong_is_found(place: Place, name: str, damage: str) -> None:

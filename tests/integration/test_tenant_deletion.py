@@ -10,14 +10,29 @@ from quire.errors import Conflict, NotFound, UndecryptableError
 from quire.ids import new_id
 from quire.jobs import Once
 from quire.quotas import Quotas
-from quire.store import ApiKey, Artifact, ArtifactPart, Chunk, Entry, IdempotencyKey, Job, Lane, Receipt, Tenant
+from quire.store import (
+    ApiKey,
+    Artifact,
+    ArtifactPart,
+    Chunk,
+    Endpoint,
+    Entry,
+    Event,
+    IdempotencyKey,
+    Job,
+    Lane,
+    Occurrence,
+    Receipt,
+    Schedule,
+    Tenant,
+)
 from quire.store.job import State
 from quire.testing import RING, Place
 from quire.textlog import read
 from scheduler import compaction, housekeeping
 from tests.integration import steps
 
-ROWS = (Job, Artifact, ArtifactPart, Chunk, IdempotencyKey, Lane, ApiKey)
+ROWS = (Job, Artifact, ArtifactPart, Chunk, IdempotencyKey, Lane, ApiKey, Endpoint, Event, Schedule, Occurrence)
 
 
 def furnish(place: Place, owner: Tenant) -> None:
@@ -29,6 +44,8 @@ def furnish(place: Place, owner: Tenant) -> None:
         with place.database.tenant(owner.id) as session:
             once = Once(f"key {number}", b"print")
             jobs.submit(session, testing.submission(owner), once=once, quotas=Quotas(10, None))
+    steps.webhook(place, owner)
+    steps.schedule(place, owner)
     done, running = steps.claim(place, steps.worker(place), k=2)
     steps.keep(place, done, Made(0, "abc", b"X:1"), Made(0, "wav", b"RIFF"))
     steps.succeed(place, done, "Once")
