@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from api.books import Earlier
 from api.composing import Limits, composed
 from api.schemas import MAX_SEED, JobRequest
 from api.tokenizing import Counting, Tokenizers
@@ -74,14 +75,21 @@ def _unknown(message: str) -> UnknownModel:
     return UnknownModel(f"model: {message}", fields=(FieldProblem("model", message),))
 
 
-def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, model: ChosenModel) -> Submission:
+def drafted(
+    job_id: UUID,
+    tenant_id: UUID,
+    key: DataKey,
+    wanted: JobRequest,
+    model: ChosenModel,
+    earlier: Earlier | None = None,
+) -> Submission:
     """Compose the prompt and seal the job.
 
     Raises:
         InvalidField, PromptTooLong: see `composed`.
 
     """
-    made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
+    made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write, earlier=earlier)
     parameters = made.spec.parameters
     for index, artifact in enumerate(wanted.artifacts or ()):
         if artifact not in model.renders:

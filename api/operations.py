@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from api import responses, schemas
+from api import books, responses, schemas
 from api.binding import MEDIA
 from quire.artifacts import MEDIA_TYPES
 
@@ -98,6 +98,12 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/jobs/{job_id}/cancel", "Jobs", "Cancel a job; one that is over stays as it is",
         {200: Answer(responses.Job, headers=("ETag",))}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/continue", "Jobs", "Submit a job that goes on with a book that is over",
+        {202: Answer(responses.Job, headers=("Location", "Idempotent-Replayed", *OBJECT_HEADERS))},
+        "jobs:write", body=books.ContinueRequest, headers=("Idempotency-Key", "Prefer"),
+        errors=(*SUBMIT_ERRORS, 404),
     ),
     Operation(
         "POST", "/v1/jobs/{job_id}/pause", "Jobs", "Hold a job; what is written stays",

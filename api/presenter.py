@@ -229,6 +229,7 @@ def _input(spec: Spec) -> responses.JobInput:
         changes=asked.changes,
         music=spec.music,
         longform=spec.longform,
+        continues=spec.continues,
     )
 
 

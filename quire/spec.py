@@ -100,6 +100,8 @@ class Spec(BaseModel):
     parameters: Parameters
     music: Music | None = None
     longform: Plan | None = None
+    continues: str | None = None  # the book that this one goes on with, as its id is shown
+    before: tuple[int, ...] = ()  # its last tokens
 
     def encode(self) -> bytes:
         return self.model_dump_json().encode()

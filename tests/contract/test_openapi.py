@@ -73,6 +73,7 @@ def test_real_answers_are_what_the_document_says(
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
         "/v1/jobs/bulk": {"jobs": [{"prompt": "Once"}]},
+        "/v1/jobs/{job_id}/continue": {"parts": 1},
         "/v1/jobs/plan": {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 1}},
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
@@ -92,7 +93,7 @@ def test_real_answers_are_what_the_document_says(
             worker.finish(job["id"])
         if operation.path.endswith(("/pause", "/resume")):
             names = ids | {"job_id": api.submitted()["id"]}
-        if operation.path.endswith("/book"):
+        if operation.path.endswith(("/book", "/continue")):
             names = ids | {"job_id": finished_book(api, worker)}
         if "/artifacts" in operation.path:
             names = {"job_id": files, "name": "tune-0.mid"}
