@@ -15,6 +15,7 @@ from api.openai import schemas as openai
 from api.schedules import answers as schedule_answers
 from api.schedules import requests as schedule_requests
 from quire.artifacts import MEDIA_TYPES
+from quire.asking.books import ContinueRequest
 from quire.asking.request import JobRequest
 
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
@@ -107,6 +108,12 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/jobs/{job_id}/cancel", "Jobs", "Cancel a job; one that is over stays as it is",
         {200: Answer(responses.Job, headers=("ETag",))}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/jobs/{job_id}/continue", "Jobs", "Submit a job that goes on with a book that is over",
+        {202: Answer(responses.Job, headers=("Location", "Idempotent-Replayed", *OBJECT_HEADERS))},
+        "jobs:write", body=ContinueRequest, headers=("Idempotency-Key", "Prefer"),
+        errors=(*SUBMIT_ERRORS, 404),
     ),
     Operation(
         "POST", "/v1/jobs/{job_id}/pause", "Jobs", "Hold a job; what is written stays",

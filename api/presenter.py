@@ -230,6 +230,7 @@ def _input(spec: Spec) -> responses.JobInput:
         changes=asked.changes,
         music=spec.music,
         longform=spec.longform,
+        continues=spec.continues,
     )
 
 

@@ -15,6 +15,7 @@ from api.presenter import Facts
 from api.schemas import JobQuery
 from api.waiting import Mark
 from quire import artifacts, ids, pieces, standing, store, textlog
+from quire.asking.books import Earlier
 from quire.crypto import DataKey, KeyRing
 from quire.database import Database
 from quire.errors import Conflict, NotFound
@@ -25,6 +26,8 @@ from quire.store import Job, Tenant, artifact, chunk, job_steps, waiting
 from quire.store.chunk import START, Position
 from quire.store.job import Kind, State
 from quire.textlog import Passage
+
+MOST_BEFORE = 20_000  # tokens of an earlier book that another one remembers
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,24 @@ class JobReader:
             if row.finished_at is None or not written:
                 raise Conflict(f"The job is {row.state} and has no finished text.")
             return presenter.volume(row, plan, written, row.finished_at)
+
+    def earlier(self, session: Session, tenant_id: UUID, job_id: UUID) -> Earlier:
+        """Return what another job needs to go on with a book, inside its tenant's transaction.
+
+        Raises:
+            NotFound: the tenant has no such job.
+            Conflict: it is no book, is not over, or has written nothing.
+
+        """
+        row, key = self._find(session, tenant_id, job_id)
+        spec = _open(row, key)
+        if spec.longform is None:
+            raise Conflict("The job is no book.")
+        written = _pieces(session, row, key) if row.state.is_terminal else []
+        if not written:
+            raise Conflict(f"The job is {row.state} and has no finished text.")
+        tokens = [*spec.before, *(token for piece in written for token in piece.ids)]
+        return Earlier(ids.show(ids.JOB, row.id), row.model, spec, spec.longform, tuple(tokens[-MOST_BEFORE:]))
 
     def is_terminal(self, tenant_id: UUID, job_id: UUID) -> bool:
         with self._database.tenant(tenant_id) as session:

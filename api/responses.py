@@ -45,6 +45,7 @@ class JobInput(Response):
     changes: list[Change] = Field(description="What preparation did to the text.")
     music: Music | None = Field(description="The tune that is made; null for text.")
     longform: Plan | None = Field(description="The plan of the book; null for text and music.")
+    continues: str | None = Field(description="The book that this one goes on with.")
 
 
 class JobParameters(Parameters):

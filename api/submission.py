@@ -13,6 +13,7 @@ from api import presenter, responses
 from api.body import canonical
 from api.reading import JobReader
 from quire import ids, jobs
+from quire.asking.books import ContinueRequest, continued
 from quire.asking.composing import composed
 from quire.asking.drafting import Catalogue, drafted
 from quire.asking.request import JobRequest
@@ -81,7 +82,20 @@ class Submissions:
             ModelNotReady: no worker has ever loaded the model.
 
         """
-        ready = self._prepare(tenant_id, body, idempotency_key)
+        return self._accept(self._prepare(tenant_id, body, idempotency_key))
+
+    def go_on(self, tenant_id: UUID, job_id: UUID, body: dict[str, Any], idempotency_key: str | None) -> Accepted:
+        """Submit a job that goes on with a book that is over.
+
+        Raises:
+            NotFound: the tenant has no such job.
+            Conflict: it is no book, or not over.
+            InvalidField: the body is at fault; the field is named. And what `submit` raises.
+
+        """
+        return self._accept(self._prepare(tenant_id, body, idempotency_key, goes_on_with=job_id))
+
+    def _accept(self, ready: _Ready | responses.Job) -> Accepted:
         accepted = self._write(ready) if isinstance(ready, _Ready) else Accepted(ready, replayed=True)
         if not accepted.replayed:
             self._submitted(accepted.job.model)
@@ -90,19 +104,29 @@ class Submissions:
         return accepted
 
     def _prepare(
-        self, tenant_id: UUID, body: dict[str, Any], idempotency_key: str | None
+        self,
+        tenant_id: UUID,
+        body: dict[str, Any],
+        idempotency_key: str | None,
+        goes_on_with: UUID | None = None,
     ) -> _Ready | responses.Job:
         """Check everything; or return the job that an equal request has made before."""
         with self._database.tenant(tenant_id) as session:
             tenant = session.get_one(Tenant, tenant_id)
             key = self._ring.unwrap(tenant.wrapped_key, tenant_id)
-            once = Once(idempotency_key, key.fingerprint(ROUTE + canonical(body))) if idempotency_key else None
+            route = ROUTE if goes_on_with is None else f"POST /v1/jobs/{goes_on_with}/continue\n".encode()
+            once = Once(idempotency_key, key.fingerprint(route + canonical(body))) if idempotency_key else None
             # Looked up before the body is checked: a deadline, say, may have passed since the job was made.
             if once and (row := jobs.made_before(session, tenant_id, once)):
                 return self._reader.present(session, row, key)
+            earlier = None
+            if goes_on_with is not None:
+                asked = checked(ContinueRequest, body)
+                earlier = self._reader.earlier(session, tenant_id, goes_on_with)
+                body = continued(asked, earlier)
             wanted = checked(JobRequest, body)
             model = self._catalogue.find(session, wanted.model, wanted.kind)
-        submission = drafted(ids.new_id(), tenant_id, key, wanted, model)
+        submission = drafted(ids.new_id(), tenant_id, key, wanted, model, earlier)
         return _Ready(submission, key, once, tenant.quotas)
 
     def plan(self, tenant_id: UUID, body: dict[str, Any]) -> responses.PlannedBook:

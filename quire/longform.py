@@ -75,6 +75,7 @@ class Plan(BaseModel):
     language: Language
     style: str | None = None
     parts: Annotated[tuple[PlannedPart, ...], Field(min_length=1)]
+    first: int = Field(default=1, description="The number of its first part; more where it continues a book.")
     window: int = Field(description="New tokens that share one composed prompt.")
     ending: int = Field(description="Tokens in which a part may find its end, beyond its length.")
     guard: Guard = Guard()

@@ -102,6 +102,8 @@ class Spec(BaseModel):
     music: Music | None = None
     longform: Plan | None = None
     response: ResponseMode | None = None  # of a job that is one of OpenAI's responses
+    continues: str | None = None  # the book that this one goes on with, as its id is shown
+    before: tuple[int, ...] = ()  # its last tokens
 
     def encode(self) -> bytes:
         return self.model_dump_json().encode()

@@ -45,7 +45,14 @@ class Novelist:
         if plan is None:
             raise ValueError("the job asks for no book")
         deadline = None if job.seconds_left is None else time.monotonic() + job.seconds_left
-        book = Book(plan, seed=job.seed, context=self._context, tokenizer=self._tokenizer, written=written)
+        book = Book(
+            plan,
+            seed=job.seed,
+            context=self._context,
+            tokenizer=self._tokenizer,
+            written=written,
+            before=spec.before,
+        )
         job_log.meter = lambda: sequences.work
         while (window := book.next()) is not None:
             pen = Pen(book, window, job_log)

@@ -13,6 +13,7 @@ from api.conditional import etag, idempotency_key, still_holds
 from api.prefer import wait_seconds
 from api.schemas import BookQuery, EventsQuery, JobQuery, OutputQuery
 from api.services import Services
+from api.submission import Accepted
 from api.validation import checked_query
 from quire import ids, jobs
 from quire.errors import Conflict, InvalidField, NotFound
@@ -33,6 +34,7 @@ def blueprint(services: Services) -> Blueprint:
     routes.get("/<job_id>/output")(answers.output)
     routes.get("/<job_id>/book")(answers.book)
     routes.post("/<job_id>/cancel")(answers.cancel)
+    routes.post("/<job_id>/continue")(answers.go_on)
     routes.post("/<job_id>/pause")(answers.pause)
     routes.post("/<job_id>/resume")(answers.resume)
     routes.delete("/<job_id>")(answers.delete)
@@ -54,7 +56,15 @@ class JobRoutes:
     def submit(self) -> Response:
         tenant = self._tenant(Scope.WRITE)
         key, body = idempotency_key(request), self._bodies.read(request)
-        accepted = self._submissions.submit(tenant, body, key)
+        return self._accepted(tenant, self._submissions.submit(tenant, body, key))
+
+    def go_on(self, job_id: str) -> Response:
+        """Submit a job that goes on with a book."""
+        tenant, book = self._tenant(Scope.WRITE), _id(job_id)
+        key, body = idempotency_key(request), self._bodies.read(request)
+        return self._accepted(tenant, self._submissions.go_on(tenant, book, body, key))
+
+    def _accepted(self, tenant: UUID, accepted: Accepted) -> Response:
         job = _id(accepted.job.id)
         waited = self._wait_for_end(tenant, job)
         shown = accepted.job if waited is None else self._reader.one(tenant, job)

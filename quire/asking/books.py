@@ -1,6 +1,7 @@
 """Long-form works: what may be asked of one, and the plan that is made of it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -20,6 +21,7 @@ from quire.longform import (
     opening,
 )
 from quire.preparation import Spans, prepare
+from quire.spec import Spec
 
 MOST_PARTS = 200
 MOST_TOKENS = 500_000  # of a book
@@ -106,7 +108,55 @@ class BookRequest(BaseModel):
         return self
 
 
-def planned(asked: BookRequest, context: int, spans: Spans) -> Plan:
+class ContinueRequest(BaseModel):
+    """More parts of a book that is over; all else is as it was."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    parts: Annotated[list[BookPart], Parts] = Field(
+        min_length=1, max_length=MOST_PARTS, description="Each part, or how many."
+    )
+    tokens: Length | None = Field(default=None, description="Of each part that has no length of its own.")
+    words: Length | None = Field(default=None, description="In place of tokens.")
+    seed: int | None = Field(default=None, ge=0, le=2**53 - 1, description="Drawn, and told, if not given.")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The book that another one goes on with: its id as it is shown, its job's model, its plan and last tokens."""
+
+    id: str
+    model: str
+    spec: Spec
+    plan: Plan
+    tokens: tuple[int, ...]
+
+
+def continued(asked: ContinueRequest, earlier: Earlier) -> dict[str, Any]:
+    """Return the request of a job that goes on with a book."""
+    plan, drawn = earlier.plan, earlier.spec.parameters
+    kept = (
+        "temperature",
+        "top_k",
+        "top_p",
+        "min_p",
+        "repetition_penalty",
+        "presence_penalty",
+        "frequency_penalty",
+    )
+    book = {name: getattr(plan, name) for name in ("title", "premise", "form", "language", "style", "window")}
+    return {name: getattr(drawn, name) for name in kept} | {
+        "kind": "longform",
+        "model": earlier.model,
+        "seed": asked.seed,
+        "logit_bias": dict(drawn.logit_bias),
+        "longform": book
+        | asked.model_dump(include={"parts", "tokens", "words"}, exclude_none=True)
+        | {"guard": plan.guard.model_dump()},
+    }
+
+
+def planned(asked: BookRequest, context: int, spans: Spans, *, first: int = 1) -> Plan:
     """Decide what was left open, and see that it fits the model.
 
     Raises:
@@ -123,7 +173,8 @@ def planned(asked: BookRequest, context: int, spans: Spans) -> Plan:
         form=asked.form,
         language=asked.language,
         style=asked.style,
-        parts=tuple(_part(asked, number, part, tokens_of) for number, part in enumerate(asked.parts, 1)),
+        parts=tuple(_part(asked, number, part, tokens_of) for number, part in enumerate(asked.parts, first)),
+        first=first,
         window=window,
         ending=ending,
         guard=asked.guard,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from quire import fairness
-from quire.asking.books import BookRequest, planned
+from quire.asking.books import BookRequest, Earlier, planned
 from quire.asking.request import JobRequest
 from quire.asking.tunes import ordered, tokens_of
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
@@ -45,8 +45,17 @@ class Composed:
         return self.spec.parameters.max_tokens
 
 
-def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Callable[[str], bool]) -> Composed:
+def composed(
+    wanted: JobRequest,
+    limits: Limits,
+    spans: Spans,
+    *,
+    can_write: Callable[[str], bool],
+    earlier: Earlier | None = None,
+) -> Composed:
     """Build the job's spec. `can_write`: whether the model's tokens write a text to the letter.
+
+    `earlier`: the book that this one goes on with.
 
     Raises:
         InvalidField: `max_tokens` leaves no room for a prompt or is too little for the form, the model cannot
@@ -59,7 +68,7 @@ def composed(wanted: JobRequest, limits: Limits, spans: Spans, *, can_write: Cal
     if wanted.kind == "music":
         return _tune(wanted, limits, spans)
     if wanted.longform is not None:
-        return _book(wanted, wanted.longform, limits, spans)
+        return _book(wanted, wanted.longform, limits, spans, earlier)
     text = _Preparing()
     title, theme, style = text(wanted.title), text(wanted.theme), text(wanted.style)
     prompt = text(wanted.prompt)
@@ -108,13 +117,18 @@ def _tune(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
     return Composed(spec, tokens)
 
 
-def _book(wanted: JobRequest, asked: BookRequest, limits: Limits, spans: Spans) -> Composed:
-    plan = planned(asked, limits.context_length, spans)
+def _book(
+    wanted: JobRequest, asked: BookRequest, limits: Limits, spans: Spans, earlier: Earlier | None
+) -> Composed:
+    first_part = earlier.plan.first + len(earlier.plan.parts) if earlier else 1
+    plan = planned(asked, limits.context_length, spans, first=first_part)
     first = opening(plan) + beginning(plan.parts[0])
     spec = Spec(
         input=Input(title=plan.title, theme=plan.premise, style=plan.style, prompt=first),
         parameters=wanted.parameters().model_copy(update={"max_tokens": plan.most_tokens}),
         longform=plan,
+        continues=earlier.id if earlier else None,
+        before=earlier.tokens if earlier else (),
     )
     return Composed(spec, len(spans(first)))
 

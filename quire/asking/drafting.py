@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from quire.asking.books import Earlier
 from quire.asking.composing import Limits, composed
 from quire.asking.request import MAX_SEED, JobRequest
 from quire.asking.tokenizing import Counting, Tokenizers
@@ -81,6 +82,7 @@ def drafted(
     key: DataKey,
     wanted: JobRequest,
     model: ChosenModel,
+    earlier: Earlier | None = None,
     *,
     response: ResponseMode | None = None,
 ) -> Submission:
@@ -90,7 +92,7 @@ def drafted(
         InvalidField, PromptTooLong: see `composed`.
 
     """
-    made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
+    made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write, earlier=earlier)
     spec = made.spec.model_copy(update={"response": response})
     parameters = spec.parameters
     for index, artifact in enumerate(wanted.artifacts or ()):

@@ -144,6 +144,31 @@ class Jobs:
         """
         return self._connection.send("GET", "jobs", job_id, "output", params={"piece": piece}).text
 
+    def go_on(
+        self,
+        job_id: str,
+        parts: int | Sequence[Mapping[str, object]],
+        *,
+        idempotency_key: str | None = None,
+        **fields: object,
+    ) -> Job:
+        """Hand in a job that writes more parts of a book that is over; `fields`: tokens, words, seed.
+
+        Raises:
+            ConflictError: it is no book, or not over.
+            BadRequestError: a field is wrong; `fields` of the error names it.
+
+        """
+        response = self._connection.send(
+            "POST",
+            "jobs",
+            job_id,
+            "continue",
+            body=plain({"parts": parts, **fields}),
+            headers={"Idempotency-Key": idempotency_key or str(uuid4())},
+        )
+        return read(response, self._job)
+
     def book(self, job_id: str, file_format: str = "markdown") -> bytes:
         """Return a finished book as a file: markdown, text, html or epub.
 

@@ -147,3 +147,35 @@ def test_what_is_no_book_is_not_bound(api: Api, worker: FakeWorker) -> None:
     worker.finish(job, words("Once."))
 
     problem(api.get(f"/v1/jobs/{job}/book"), 409, "conflict")
+
+
+def test_a_finished_book_is_continued_by_a_job_of_its_own(api: Api, worker: FakeWorker, place: Any) -> None:
+    from quire import ids
+    from quire.spec import Spec
+    from quire.store import Job
+    from quire.testing import data_key
+
+    book = api.submitted(**body(form="cycle"), temperature=0.5)["id"]
+    problem(api.post(f"/v1/jobs/{book}/continue", json={"parts": 1}), 409, "conflict")
+    worker.claim()
+    worker.finish(book, words("We sailed.", finish="stop"), words("Ice.", piece=1, finish="stop"))
+
+    answer = api.post(
+        f"/v1/jobs/{book}/continue", json={"parts": 2, "tokens": 128}, headers={"Idempotency-Key": "k"}
+    )
+    child = shown(answer)
+
+    assert answer.status_code == 202
+    assert [part["heading"] for part in child["parts"]] == ["Tale 3", "Tale 4"]
+    assert (child["input"]["continues"], child["parameters"]["temperature"]) == (book, 0.5)
+    assert child["input"]["longform"]["title"] == BOOK["title"]
+    again = api.post(
+        f"/v1/jobs/{book}/continue", json={"parts": 2, "tokens": 128}, headers={"Idempotency-Key": "k"}
+    )
+    assert shown(again)["id"] == child["id"]
+    job_id = ids.parse(ids.JOB, child["id"])
+    with place.database.service() as session:
+        sealed = session.get_one(Job, job_id).body
+    spec = Spec.decode(data_key(place.tenant).open(sealed, f"job:{job_id}"))
+    assert bytes(spec.before) == b"We sailed.Ice."
+    assert fields(api.post(f"/v1/jobs/{book}/continue", json={"parts": 0})) == {"parts"}

@@ -97,6 +97,7 @@ def test_real_answers_are_what_the_document_says(
         "/v1/webhooks/{webhook_id}/rotate": {},
         "/v1/batches": {"items": [{"prompt": "Once"}]},
         "/v1/batches/{batch_id}/retry": {"states": ["cancelled"]},
+        "/v1/jobs/{job_id}/continue": {"parts": 1},
         "/v1/jobs/plan": {"kind": "longform", "longform": {"title": "Sea", "premise": "A voyage.", "parts": 1}},
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
@@ -118,7 +119,7 @@ def test_real_answers_are_what_the_document_says(
             worker.finish(job["id"])
         if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":
             names = ids | {"batch_id": over}
-        if operation.path.endswith("/book"):
+        if operation.path.endswith(("/book", "/continue")):
             names = ids | {"job_id": finished_book(api, worker)}
         if operation.path in {"/v1/jobs/{job_id}/pause", "/v1/jobs/{job_id}/resume"}:
             names = ids | {"job_id": held}

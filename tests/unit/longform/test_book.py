@@ -146,3 +146,20 @@ def test_names_are_for_english(language: str) -> None:
     window = of.next()
     assert window is not None
     assert "With" not in bytes(window.prompt).decode()
+
+
+def test_a_book_that_goes_on_with_another_remembers_it() -> None:
+    of = Book(
+        plan(64),
+        seed=7,
+        context=CONTEXT,
+        tokenizer=ByteTokenizer(),
+        written=(),
+        before=tuple((WORDS * 3).encode()),
+    )
+    window = of.next()
+    assert window is not None
+    prompt = bytes(window.prompt).decode()
+
+    assert "With Tom, Anna." in prompt
+    assert prompt.endswith("They went on. \n\nChapter 1\n\n")

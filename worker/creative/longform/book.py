@@ -32,13 +32,21 @@ class Window:
 
 
 class Book:
-    """Grows by windows; `context`: tokens that the model sees."""
+    """Grows by windows; `context`: tokens that the model sees; `before`: of the book that it goes on with."""
 
     def __init__(
-        self, plan: Plan, *, seed: int, context: int, tokenizer: Tokenizes, written: Sequence[Piece]
+        self,
+        plan: Plan,
+        *,
+        seed: int,
+        context: int,
+        tokenizer: Tokenizes,
+        written: Sequence[Piece],
+        before: Sequence[int] = (),
     ) -> None:
         self.plan = plan
         self._seed = seed
+        self._before = list(before)
         self._room = context - plan.window - plan.ending
         self._tokenizer = tokenizer
         pieces = {piece.index: piece for piece in written}
@@ -57,7 +65,9 @@ class Book:
         start = min(len(ids) - len(ids) % self.plan.window, last_start)
         last = start == last_start
         settled = part.tokens - start if last else self.plan.window
-        before = [token for earlier in self._parts[:index] for token in earlier.ids] + list(ids[:start])
+        before = (
+            self._before + [token for earlier in self._parts[:index] for token in earlier.ids] + list(ids[:start])
+        )
         return Window(
             part=index,
             start=start,
