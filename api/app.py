@@ -14,6 +14,9 @@ from api.errors import answer_errors
 from api.following import Follower
 from api.metrics import Metrics
 from api.observing import observe
+from api.openai import completions, responses
+from api.openai.attending import Attending
+from api.openai.orders import Orders
 from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
@@ -31,7 +34,7 @@ from quire.asking.tokenizing import Tokenizers
 from quire.batches import Limits
 from quire.crypto import KeyRing
 from quire.database import API_CONNECTIONS, Database
-from quire.messages import Notices
+from quire.messages import READ, Notices
 from quire.queue import Publisher
 from quire.settings import Settings
 
@@ -58,10 +61,14 @@ def create_app(
         marks=reader.marks,
         seats=settings.max_waiters,
         longest=settings.max_wait_seconds,
+        tell_read=Notices(redis_url, READ).send,
     )
     metrics = Metrics(database, waiting)
     publisher = publisher or Publisher(redis_url)
     catalogue = Catalogue(Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model)
+    orders = Orders(
+        database=database, ring=ring, catalogue=catalogue, publisher=publisher, submitted=metrics.submitted
+    )
     services = Services(
         database=database,
         authenticator=Authenticator(
@@ -96,6 +103,15 @@ def create_app(
         follower=Follower(
             reader, waiting, longest=settings.max_stream_seconds, heartbeat=settings.stream_heartbeat_seconds
         ),
+        orders=orders,
+        attending=Attending(
+            database=database,
+            orders=orders,
+            reader=reader,
+            room=waiting,
+            longest=settings.max_stream_seconds,
+            heartbeat=settings.stream_heartbeat_seconds,
+        ),
         tenancy=Tenancy(database, ring),
         accounts=Accounts(database),
         oversight=Oversight(database),
@@ -128,6 +144,9 @@ def assemble(services: Services) -> Flask:
     app.extensions["quire"] = services  # for whoever has the app and must close it
     observe(app, services.metrics)
     answer_errors(app)
-    for routes in (jobs, artifacts, batches, schedules, webhooks, models, tenants, usage, admin, health, docs):
+    for routes in (
+        *(jobs, artifacts, batches, schedules, webhooks, completions, responses, models),
+        *(tenants, usage, admin, health, docs),
+    ):
         app.register_blueprint(routes.blueprint(services))
     return app

@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from api import rates, responses
+from api.openai.errors import Unfinished
 from quire.errors import (
     BadRequest,
     BodyTooLarge,
@@ -83,7 +84,12 @@ def body(error: QuireError, instance: str) -> str:
         error=responses.OpenAIError(message=error.detail, type=kind, param=param, code=error.code),
     )
     # In ASCII: a name that somebody sent may hold what UTF-8 cannot.
-    return json.dumps(dict(described), default=dict)
+    return json.dumps(dict(described), default=_plain)
+
+
+def _plain(part: responses.WrongField | responses.OpenAIError) -> dict[str, object]:
+    """Only what is wrong in a file has a line."""
+    return part.model_dump(exclude_none=isinstance(part, responses.WrongField))
 
 
 def problem(error: QuireError) -> Response:
@@ -92,7 +98,7 @@ def problem(error: QuireError) -> Response:
     answer = Response(body(error, request.path), status, mimetype=PROBLEM)
     if error.retry_after is not None:
         answer.headers["Retry-After"] = str(error.retry_after)
-    elif isinstance(error, Conflict):
+    elif isinstance(error, Conflict | Unfinished):
         answer.headers["X-Should-Retry"] = "false"  # or clients of OpenAI's make try this one again by themselves
     if isinstance(error, RangeNotSatisfiable):
         answer.headers["Content-Range"] = f"bytes */{'*' if error.size is None else error.size}"
@@ -105,7 +111,7 @@ def _quire_error(error: QuireError) -> Response:
     if isinstance(error, UndecryptableError):
         log.error("undecryptable", extra={"action": "undecryptable", "error": error.detail})
         return problem(Undecryptable())
-    if error.status >= 500 and not isinstance(error, Unavailable):
+    if error.status >= 500 and not isinstance(error, Unavailable | Unfinished):
         return _unexpected(error)
     if isinstance(error, Unavailable):
         log.warning("unavailable", extra={"action": "unavailable", "error": str(error.__cause__ or error)})

@@ -48,6 +48,8 @@ _MEDIA: Mapping[str, Json] = {
         },
     },
 }
+# Of each event of an answer that is sent as it is made.
+_STREAMED: Json = {"type": "object", "properties": {"data": {"type": "string"}}}
 
 
 def document() -> Json:
@@ -138,11 +140,14 @@ def _parameters(operation: Operation, schemas: Json) -> Iterable[Json]:
 
 def _answer(status: int, answer: Answer, reference: dict[type[BaseModel], Json]) -> Json:
     described: Json = {"description": HTTPStatus(status).phrase}
+    content = {}
     if answer.model:
-        described["content"] = {"application/json": {"schema": reference[answer.model]}}
-    elif answer.media:
-        schema = _MEDIA.get(answer.media, {"type": "string"})
-        described["content"] = {media: {"schema": schema} for media in (answer.media, *answer.or_media)}
+        content["application/json"] = {"schema": reference[answer.model]}
+    if answer.media:
+        schema = _STREAMED if answer.model else _MEDIA.get(answer.media, {"type": "string"})
+        content |= {media: {"schema": schema} for media in (answer.media, *answer.or_media)}
+    if content:
+        described["content"] = content
     if answer.headers:
         described["headers"] = {
             name: {"schema": {"type": "string"}, "description": HEADERS[name]} for name in answer.headers

@@ -9,6 +9,9 @@ from pydantic import BaseModel
 from api import responses, schemas, webhooks
 from api.batches import answers as batch_answers
 from api.batches import requests as batch_requests
+from api.binding import MEDIA
+from api.openai import answers
+from api.openai import schemas as openai
 from api.schedules import answers as schedule_answers
 from api.schedules import requests as schedule_requests
 from quire.artifacts import MEDIA_TYPES
@@ -17,6 +20,7 @@ from quire.asking.request import JobRequest
 Security = Literal["jobs:read", "jobs:write", "any key", "operator"]
 
 OBJECT_HEADERS = ("ETag", "Retry-After", "Preference-Applied")
+BOOKS = tuple(MEDIA.values())
 FILES = tuple(MEDIA_TYPES.values())
 FILE_HEADERS = ("ETag", "Accept-Ranges", "Content-Disposition")
 RESULTS = ("application/jsonl", "text/csv")
@@ -25,7 +29,7 @@ SUBMIT_ERRORS = (400, 409, 410, 413, 415, 422)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a success carries: a JSON model, or another media type, or nothing."""
+    """What a success carries: a JSON model or another media type, whichever was asked for, or nothing."""
 
     model: type[BaseModel] | None = None
     media: str | None = None
@@ -81,6 +85,13 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/jobs/{job_id}/output", "Jobs", "Read the finished text",
         {200: Answer(media="text/plain")}, "jobs:read", query=schemas.OutputQuery, errors=(400, 404, 409),
+    ),
+    Operation(
+        "GET", "/v1/jobs/{job_id}/book", "Jobs", "Read a book as Markdown, plain text, HTML or EPUB",
+        {200: Answer(
+            media=BOOKS[0], or_media=BOOKS[1:], headers=("Content-Disposition",),
+        )},
+        "jobs:read", query=schemas.BookQuery, errors=(400, 404, 409),
     ),
     Operation(
         "GET", "/v1/jobs/{job_id}/artifacts", "Jobs", "List the files that a job has made",
@@ -238,6 +249,35 @@ OPERATIONS = (
     Operation(
         "GET", "/v1/models", "Models", "List the models that some worker has loaded",
         {200: Answer(responses.ModelList)}, "any key",
+    ),
+    Operation(
+        "GET", "/v1/models/{model_name}", "Models", "Look at a model",
+        {200: Answer(responses.Model)}, "any key", errors=(404,),
+    ),
+    Operation(
+        "POST", "/v1/completions", "OpenAI", "Complete texts: waits for its jobs, or streams what they write",
+        {200: Answer(answers.Completion, media="text/event-stream")},
+        "jobs:write", body=openai.CompletionRequest, headers=("Idempotency-Key",),
+        errors=(404, *SUBMIT_ERRORS, 500, 504),
+    ),
+    Operation(
+        "POST", "/v1/responses", "OpenAI", "Make a response: waits, streams, or answers at once with background",
+        {200: Answer(answers.OpenAIResponse, media="text/event-stream")},
+        "jobs:write", body=openai.ResponseRequest, headers=("Idempotency-Key",),
+        errors=(404, *SUBMIT_ERRORS, 504),
+    ),
+    Operation(
+        "GET", "/v1/responses/{response_id}", "OpenAI", "Look at a response, or follow it",
+        {200: Answer(answers.OpenAIResponse, media="text/event-stream")},
+        "jobs:read", query=openai.ResponseQuery, errors=(400, 404),
+    ),
+    Operation(
+        "POST", "/v1/responses/{response_id}/cancel", "OpenAI", "Cancel a response; one that is over stays",
+        {200: Answer(answers.OpenAIResponse)}, "jobs:write", errors=(404,),
+    ),
+    Operation(
+        "DELETE", "/v1/responses/{response_id}", "OpenAI", "Delete a response that is over",
+        {200: Answer(answers.DeletedResponse)}, "jobs:write", errors=(404, 409),
     ),
     Operation(
         "GET", "/v1/usage", "Usage", "Look at what was billed, by day and model",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from api import responses
+from api.binding import Chapter, Volume
 from api.events import Moved
 from quire import artifacts, ids, store
 from quire.crypto import DataKey
@@ -189,6 +190,20 @@ def _part(part: PlannedPart, piece: Piece | None) -> responses.PartProgress:
         state = "written" if piece.finish else "writing"
     return responses.PartProgress(
         heading=part.heading, state=state, tokens=len(piece.ids) if piece else 0, of=part.tokens
+    )
+
+
+def volume(row: store.Job, plan: Plan, pieces: Sequence[Piece], finished: datetime) -> Volume:
+    return Volume(
+        id=row.id,
+        title=plan.title,
+        subtitle=plan.premise,
+        language=plan.language,
+        verse=plan.verse,
+        chapters=tuple(Chapter(plan.parts[piece.index].heading, piece.text) for piece in pieces),
+        model=row.model,
+        seed=row.seed,
+        finished=finished,
     )
 
 

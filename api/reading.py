@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from api import presenter, queries, responses
+from api.binding import Volume
 from api.cursors import cursor, position
 from api.presenter import Facts
 from api.schemas import JobQuery
@@ -76,6 +77,12 @@ class JobReader:
             row, key = self._find(session, tenant_id, job_id)
             return self.present(session, row, key)
 
+    def one_with_spec(self, tenant_id: UUID, job_id: UUID) -> tuple[responses.Job, Spec]:
+        """Return a job, and all that was asked for."""
+        with self._database.tenant(tenant_id) as session:
+            row, key = self._find(session, tenant_id, job_id)
+            return self.present(session, row, key), _open(row, key)
+
     def present(self, session: Session, row: Job, key: DataKey) -> responses.Job:
         """Put a job together inside its tenant's transaction."""
         written = _pieces(session, row, key)
@@ -114,6 +121,23 @@ class JobReader:
     def shown(self, session: Session, row: Job) -> responses.Job:
         """Put a job together that the caller's transaction has at hand."""
         return self.present(session, row, self._key(session, row.tenant_id))
+
+    def volume(self, tenant_id: UUID, job_id: UUID) -> Volume:
+        """Return what a book that is over has come to, to be bound.
+
+        Raises:
+            Conflict: the job is no book, is not over, or has written nothing.
+
+        """
+        with self._database.tenant(tenant_id) as session:
+            row, key = self._find(session, tenant_id, job_id)
+            plan = _open(row, key).longform
+            if plan is None:
+                raise Conflict("The job is no book.")
+            written = _pieces(session, row, key) if row.state.is_terminal else []
+            if row.finished_at is None or not written:
+                raise Conflict(f"The job is {row.state} and has no finished text.")
+            return presenter.volume(row, plan, written, row.finished_at)
 
     def is_terminal(self, tenant_id: UUID, job_id: UUID) -> bool:
         with self._database.tenant(tenant_id) as session:

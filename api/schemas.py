@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.auth import Scope
+from api.binding import Format
 from quire.asking.fields import Moment, Name
 from quire.asking.request import MAX_SEED, JobRequest
 from quire.store.job import Kind, State
@@ -98,6 +99,10 @@ class EventsQuery(Request):
     after: str | None = Field(
         default=None, description="The id of an event to go on behind, as 1:57; default: the beginning."
     )
+
+
+class BookQuery(Request):
+    format: Format = Field(default="markdown", description="Of the file.")
 
 
 class StuckQuery(PageQuery):

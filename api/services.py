@@ -12,6 +12,8 @@ from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.following import Follower
 from api.metrics import Metrics
+from api.openai.attending import Attending
+from api.openai.orders import Orders
 from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
@@ -46,6 +48,8 @@ class Services:
     reader: JobReader
     waiting: WaitingRoom
     follower: Follower
+    orders: Orders
+    attending: Attending
     tenancy: Tenancy
     accounts: Accounts
     oversight: Oversight

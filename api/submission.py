@@ -1,6 +1,7 @@
 """The use case behind POST /v1/jobs: from a parsed body to a queued job, once for each Idempotency-Key."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -122,15 +123,20 @@ class Submissions:
         return presenter.planned(model.name, made.spec.longform, made.spec.input.prompt, made.prompt_tokens)
 
     def _write(self, ready: _Ready) -> Accepted:
-        try:
-            with self._database.tenant(ready.submission.tenant_id) as session:
-                row = jobs.submit(
-                    session, ready.submission, once=ready.once, quotas=ready.quotas, backlogs=self._backlogs
-                )
-                shown = self._reader.present(session, row, ready.key)
-                return Accepted(shown, replayed=row.id != ready.submission.id)
-        except OperationalError as error:
-            # Only a request with the same key, which has not committed yet, is waited for that long.
-            if ready.once and isinstance(error.orig, LockNotAvailable):
-                raise IdempotencyKeyInUse from error
-            raise
+        with keys_in_use_are_told(ready.once), self._database.tenant(ready.submission.tenant_id) as session:
+            row = jobs.submit(
+                session, ready.submission, once=ready.once, quotas=ready.quotas, backlogs=self._backlogs
+            )
+            shown = self._reader.present(session, row, ready.key)
+            return Accepted(shown, replayed=row.id != ready.submission.id)
+
+
+@contextmanager
+def keys_in_use_are_told(once: Once | None) -> Iterator[None]:
+    """Around a submission: only a request with the same key, not committed yet, is waited for until a time-out."""
+    try:
+        yield
+    except OperationalError as error:
+        if once and isinstance(error.orig, LockNotAvailable):
+            raise IdempotencyKeyInUse from error
+        raise

@@ -3,6 +3,7 @@
 One thread of the process listens for notices over Redis and rings the bells of the waiters. A notice may be
 lost, and Postgres is the truth: so another thread asks it once a second where the jobs stand that are waited for,
 in one query for all. Who waits for what is not the job's own, as its place in the queue, looks by himself.
+A third tells the workers which jobs are being read, at once and every second, so that they commit these sooner.
 While somebody waits he holds a thread of the server, and no connection.
 """
 
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 RESTART_SECONDS = 1.0
+TELL_SECONDS = 1.0  # workers believe for some seconds that a job is being read
 
 
 class Mark(NamedTuple):
@@ -28,6 +30,7 @@ class Mark(NamedTuple):
 
 
 GONE = Mark(over=True)
+Tell = Callable[[Sequence[UUID]], None]
 Marks = Callable[[Sequence[UUID]], Mapping[UUID, Mark]]  # of jobs that are not there, none
 
 
@@ -67,12 +70,15 @@ class WaitingRoom:
         seats: int,
         longest: float,
         look_seconds: float = LOOK_SECONDS,
+        tell_read: Tell = lambda _: None,
     ) -> None:
         self.longest = longest  # seconds
         self._notices = notices
         self._marks = marks
         self._seats = seats
         self._look_seconds = look_seconds
+        self._tell_read = tell_read
+        self._reader_came = threading.Event()
         self._lock = threading.Lock()
         self._waiters: dict[UUID, set[Seat]] = {}
         self._taken = 0
@@ -127,31 +133,36 @@ class WaitingRoom:
     def close(self) -> None:
         """Let everybody go, and stop listening."""
         self.dismiss()
+        self._reader_came.set()
         self._ring_all()
         for thread in self._threads:
             thread.join(timeout=2 * LOOK_SECONDS)
 
     @contextmanager
-    def seat(self, job_id: UUID, *, every_change: bool = False) -> Iterator[Seat | None]:
+    def seat(self, *job_ids: UUID, every_change: bool = False) -> Iterator[Seat | None]:
         """Hold a seat; None if all are taken. Its bell rings at each notice, and within a second after the end of
-        the job, or after each of its changes.
+        one of the jobs, or after each of their changes.
         """
         seat = Seat(every_change=every_change)
         with self._lock:
             free = self._taken < self._seats
             if free:
                 self._taken += 1
-                self._waiters.setdefault(job_id, set()).add(seat)
+                for job_id in job_ids:
+                    self._waiters.setdefault(job_id, set()).add(seat)
                 self._start_threads()
+        if free and every_change:
+            self._reader_came.set()
         try:
             yield seat if free else None
         finally:
             if free:
                 with self._lock:
                     self._taken -= 1
-                    self._waiters[job_id].discard(seat)
-                    if not self._waiters[job_id]:
-                        del self._waiters[job_id]
+                    for job_id in job_ids:
+                        self._waiters[job_id].discard(seat)
+                        if not self._waiters[job_id]:
+                            del self._waiters[job_id]
 
     def _seats_of(self, job_id: UUID) -> list[Seat]:
         with self._lock:
@@ -166,7 +177,7 @@ class WaitingRoom:
     def _start_threads(self) -> None:
         # With the first waiter and not before: a web server may fork after building the app.
         if not self._threads:
-            for name, role in (("notices", self._listen), ("ends", self._watch)):
+            for name, role in (("notices", self._listen), ("ends", self._watch), ("readers", self._tell)):
                 self._threads.append(threading.Thread(target=role, name=name, daemon=True))
                 self._threads[-1].start()
 
@@ -187,6 +198,15 @@ class WaitingRoom:
                         seat.ring()
             seen = marks
         self._ring_all()
+
+    def _tell(self) -> None:
+        while not self._stop.is_set():
+            self._reader_came.wait(TELL_SECONDS)
+            self._reader_came.clear()
+            with self._lock:
+                read = [job for job, seats in self._waiters.items() if any(seat.every_change for seat in seats)]
+            if read:
+                self._tell_read(read)
 
     def _listen(self) -> None:
         while not self._stop.is_set():

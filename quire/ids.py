@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 JOB, TENANT, KEY, WORKER, BATCH = "job", "ten", "key", "wrk", "batch"
 ENDPOINT, EVENT, DELIVERY = "whk", "evt", "dlv"
 SCHEDULE = "sch"
+RESPONSE = "resp"  # a job that is one of OpenAI's responses
+FILE = "file"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

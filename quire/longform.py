@@ -6,7 +6,7 @@ follows from the plan and never from time or load.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Shape = Literal["novel", "cycle", "epic", "serial"]
 Language = Literal["en", "zh"]
@@ -39,6 +39,31 @@ class PlannedPart(BaseModel):
     min_p: float | None = None
 
 
+class Guard(BaseModel):
+    """What is done against loops, each by itself. What it is worth is measured by `python -m bench.longform`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    no_repeat: int = Field(default=12, ge=0, le=64, description="No span of so many tokens comes twice; 0: off.")
+    penalty: float = Field(
+        default=0.0, ge=0, le=10, description="Taken from the logits of tokens used before a window; 0: off."
+    )
+    half_life: int = Field(default=256, ge=1, le=100_000, description="Tokens in which the penalty falls by half.")
+    retries: int = Field(default=0, ge=0, le=8, description="How often a window that closes a loop is drawn anew.")
+    draws: int = Field(default=1, ge=1, le=8, description="Of each window, of which the best is kept.")
+
+    @property
+    def settles(self) -> bool:
+        """Whether a window may be thrown away, so that it is written only when it is whole."""
+        return self.draws > 1 or self.retries > 0
+
+    @model_validator(mode="after")
+    def _more_than_one(self) -> "Guard":
+        if self.no_repeat == 1:
+            raise ValueError("no_repeat must be 0 or at least 2")
+        return self
+
+
 class Plan(BaseModel):
     """What is to be written, with all that was left open decided."""
 
@@ -52,6 +77,7 @@ class Plan(BaseModel):
     parts: Annotated[tuple[PlannedPart, ...], Field(min_length=1)]
     window: int = Field(description="New tokens that share one composed prompt.")
     ending: int = Field(description="Tokens in which a part may find its end, beyond its length.")
+    guard: Guard = Guard()
 
     @property
     def verse(self) -> bool:

@@ -8,6 +8,7 @@ from quire.longform import Plan
 from quire.rules import Rules
 
 Form = Literal["story", "poem", "article", "verse", "五绝", "七绝", "五律", "七律", "词", "曲"]
+ResponseMode = Literal["foreground", "background"]
 ArtifactKind = Literal["abc", "midi", "wav", "svg"]
 Phrase = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 TokenId = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
@@ -100,6 +101,7 @@ class Spec(BaseModel):
     parameters: Parameters
     music: Music | None = None
     longform: Plan | None = None
+    response: ResponseMode | None = None  # of a job that is one of OpenAI's responses
 
     def encode(self) -> bytes:
         return self.model_dump_json().encode()

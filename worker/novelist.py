@@ -2,24 +2,35 @@
 
 import time
 from collections.abc import Sequence
+from typing import Protocol
 
 from quire.jobs import Claimed
-from quire.pieces import Piece
-from quire.spec import Spec
+from quire.longform import Plan
+from quire.pieces import Entry, Piece
+from quire.spec import Parameters, Spec
 from worker.creative.longform.book import Book, Window
-from worker.creative.longform.drawing import request
+from worker.creative.longform.choosing import score
+from worker.creative.longform.drawing import requests
+from worker.creative.longform.loops import loops
 from worker.creative.longform.tokens import Tokenizes
-from worker.engine import Delta
+from worker.engine import Delta, Request
 from worker.sequences import Sequences
 from worker.writer import JobLog
 
 
-class Novelist:
-    """`context`: tokens that the model sees."""
+class TakesEntries(Protocol):
+    """What is written into: `worker.writer.JobLog`."""
 
-    def __init__(self, tokenizer: Tokenizes, *, context: int) -> None:
+    def add(self, *entries: Entry) -> None: ...
+
+
+class Novelist:
+    """`context`: tokens that the model sees; `vocabulary`: how many it has."""
+
+    def __init__(self, tokenizer: Tokenizes, *, context: int, vocabulary: int) -> None:
         self._tokenizer = tokenizer
         self._context = context
+        self._vocabulary = vocabulary
 
     def write(
         self, job: Claimed, spec: Spec, written: Sequence[Piece], job_log: JobLog, sequences: Sequences
@@ -30,28 +41,28 @@ class Novelist:
             EngineError: what the engine raised; what is written by then is in the log.
 
         """
-        if spec.longform is None:
+        plan = spec.longform
+        if plan is None:
             raise ValueError("the job asks for no book")
         deadline = None if job.seconds_left is None else time.monotonic() + job.seconds_left
-        book = Book(
-            spec.longform, seed=job.seed, context=self._context, tokenizer=self._tokenizer, written=written
-        )
+        book = Book(plan, seed=job.seed, context=self._context, tokenizer=self._tokenizer, written=written)
         job_log.meter = lambda: sequences.work
         while (window := book.next()) is not None:
             pen = Pen(book, window, job_log)
-            part = spec.longform.parts[window.part]
-            asked = request(window, part, spec.parameters, scope=str(job.tenant_id), deadline=deadline)
-            for _ in sequences.run({0: asked}, pen.take):
-                pen.close()
+            draw_window(
+                plan, window, spec.parameters, pen, sequences, self._tokenizer,
+                vocabulary=self._vocabulary, scope=str(job.tenant_id), deadline=deadline,
+            )  # fmt: skip
+            pen.close()
 
 
 class Pen:
     """Writes one window: what is settled at once, the rest when it is known where the part ends."""
 
-    def __init__(self, book: Book, window: Window, job_log: JobLog) -> None:
+    def __init__(self, book: Book, window: Window, log: TakesEntries) -> None:
         self._book = book
         self._window = window
-        self._log = job_log
+        self._log = log
         self._left = window.settled - len(window.drawn)
         self._open: list[int] = []
 
@@ -67,3 +78,56 @@ class Pen:
         """End the part, if it is to end with this window."""
         if self._window.last:
             self._log.add(self._book.end(self._window, self._open))
+
+
+def draw_window(
+    plan: Plan,
+    window: Window,
+    parameters: Parameters,
+    pen: Pen,
+    sequences: Sequences,
+    tokenizer: Tokenizes,
+    *,
+    vocabulary: int,
+    scope: str = "",
+    deadline: float | None = None,
+) -> None:
+    """Draw a window as its plan has it: as it comes; or the best of several, and anew if it closes a loop.
+
+    Raises:
+        EngineError: what the engine raised.
+
+    """
+
+    def plan_of(retry: int) -> dict[int, Request]:
+        return requests(
+            window, plan.parts[window.part], parameters, plan.guard, vocabulary=vocabulary, retry=retry,
+            scope=scope, deadline=deadline,
+        )  # fmt: skip
+
+    if not plan.guard.settles:
+        for _ in sequences.run(plan_of(0), pen.take):
+            pass
+        return
+    for retry in range(plan.guard.retries + 1):
+        tokens = _best(plan, window, plan_of(retry), sequences, tokenizer)
+        if not loops(window.before, tokens):
+            break
+    pen.take(0, Delta(tokens, ""))
+
+
+def _best(
+    plan: Plan, window: Window, draws: dict[int, Request], sequences: Sequences, tokenizer: Tokenizes
+) -> tuple[int, ...]:
+    """Run all draws of a window, and return the tokens of the best; of equals the earlier draw."""
+    drawn: dict[int, list[int]] = {draw: [] for draw in draws}
+    scores: dict[int, float] = {}
+    for draw, finished in sequences.run(draws, lambda draw, delta: drawn[draw].extend(delta.tokens)):
+        scores[draw] = score(
+            window.before,
+            drawn[draw],
+            text=tokenizer.decode(drawn[draw]),
+            premise=plan.premise,
+            mean_logprob=finished.mean_logprob,
+        )
+    return tuple(drawn[max(scores, key=lambda draw: (scores[draw], -draw))])

@@ -16,7 +16,7 @@ from quire.crypto import DataKey, KeyRing
 from quire.database import Database
 from quire.fairness import Waiting
 from quire.jobs import Claimed, Report
-from quire.messages import Notices
+from quire.messages import READ, Notices
 from quire.settings import Settings
 from quire.store import blame, turns
 from quire.store import model as models
@@ -51,6 +51,9 @@ class Service:
         self._ring = KeyRing.parse(settings.master_keys.get_secret_value())
         self._unsure = False  # whether the last claim's answer was lost
         self._notices = Notices(settings.redis_url.get_secret_value())
+        self._readers = Notices(settings.redis_url.get_secret_value(), READ)
+        self._stopping = threading.Event()
+        self._listener = threading.Thread(target=self._listen, name="readers", daemon=True)
         self._lease = Lease(
             self._databases["lease"],
             model=self._model,
@@ -82,7 +85,7 @@ class Service:
             max_attempts=settings.max_attempts,
             mark_alone=self._mark_alone,
             on_dead=lambda: os._exit(EX_SOFTWARE),
-            novelist=Novelist(engine.tokenizer, context=engine.context_length),
+            novelist=Novelist(engine.tokenizer, context=engine.context_length, vocabulary=engine.vocab_size),
             studio=self._studio() if self._kind is Kind.MUSIC else None,
         )
 
@@ -104,6 +107,7 @@ class Service:
         self._lease.start()
         self._writer.start()
         self._claimer.start()
+        self._listener.start()
         log.info(
             "worker ready", extra={"action": "worker_ready", "model": self._model, "slots": self._engine.slots}
         )
@@ -115,10 +119,13 @@ class Service:
     def stop(self) -> None:
         """Commit what is left, and end the lease."""
         self._drain()
+        self._stopping.set()
         self._engine.stop()
         self._writer.close(timeout=self._settings.drain_seconds)
         self._lease.leave()
         self._notices.close()
+        self._listener.join(timeout=2)
+        self._readers.close()
         for database in self._databases.values():
             database.close()
         log.info("worker stopped", extra={"action": "worker_stopped"})
@@ -127,6 +134,9 @@ class Service:
         self._lease.drain()
         self._claimer.close()
         self.runner.drain()
+
+    def _listen(self) -> None:
+        self._readers.listen(self._writer.attend, self._stopping)
 
     def _register_model(self) -> None:
         tokenizer = self._engine.tokenizer.serialise()

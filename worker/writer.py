@@ -1,7 +1,8 @@
 """The writer: one thread that says everything the worker has to say to Postgres, in batches.
 
 Running jobs hand it text as it comes. About once a second it commits what all of them have gained, in one fenced
-transaction; an outcome goes at once, with the text before it. Runs whose fence no longer matches are dropped and
+transaction; an outcome goes at once, with the text before it, and so does, every tenth of a second, the text of
+jobs that somebody is reading. Runs whose fence no longer matches are dropped and
 told of. While Postgres is away everything stays in memory and decoding goes on; what may still be written when
 it is back, the fences decide.
 
@@ -30,6 +31,8 @@ from quire.textlog import chunk_row
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+READ_SECONDS = 0.1  # how often the text of a job is committed that somebody is reading
+BELIEVED_SECONDS = 3.0  # that somebody reads a job, after it was last told
 Commit = Callable[[Sequence[Report]], set[Run]]
 
 # Postgres's trouble, not the report's: the connection, a lock, a restart, a server that is read-only for now.
@@ -86,6 +89,11 @@ class JobLog:
             self._pending = []  # the next run comes to the same again
         return self.outcome is not None
 
+    def has_text(self) -> bool:
+        """Whether there is anything that a reader could be shown."""
+        with self._lock:
+            return bool(self._taken or _tokens(self._pending))
+
     def committed(self) -> None:
         self._end = Position(self._end.revision, self._end.offset + _tokens(self._taken))
         self._taken = []
@@ -114,6 +122,7 @@ class Writer:
         self._notify = notify
         self._on_lost = on_lost
         self._logs: dict[Run, JobLog] = {}
+        self._read: dict[UUID, float] = {}  # jobs, and until when somebody is taken to read them
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -130,6 +139,11 @@ class Writer:
         """Every run that was begun and of which not everything is committed."""
         with self._changed:
             return set(self._logs)
+
+    def attend(self, job_id: UUID) -> None:
+        """Take note that somebody reads a job, here or on another worker; forgotten unless told again."""
+        with self._changed:
+            self._read[job_id] = time.monotonic() + BELIEVED_SECONDS
 
     def finish(self, entry: JobLog, outcome: Outcome) -> None:
         """Hand over a job's outcome; it is committed soon, after the job's text."""
@@ -149,7 +163,8 @@ class Writer:
         while not self._is_done():
             with self._changed:
                 left = flushed + self._flush_seconds - time.monotonic()
-                self._changed.wait_for(lambda: self._is_done() or self._has_outcomes(), timeout=max(0.0, left))
+                pause = min(max(0.0, left), READ_SECONDS)
+                self._changed.wait_for(lambda: self._is_done() or self._has_outcomes(), timeout=pause)
             everything = time.monotonic() - flushed >= self._flush_seconds
             try:
                 self.flush(everything=everything)
@@ -168,12 +183,16 @@ class Writer:
         return any(entry.outcome for entry in self._logs.values())
 
     def flush(self, *, everything: bool) -> None:
-        """Commit once: all logs, or only those that have ended.
+        """Commit once: all logs, or only those that have ended, and those with text that somebody waits for.
 
         Logs without news are sent too, because the answer tells which runs are lost.
         """
         with self._changed:
-            logs = [entry for entry in self._logs.values() if everything or entry.outcome]
+            now = time.monotonic()
+            self._read = {job: until for job, until in self._read.items() if until > now}
+            logs = [
+                entry for entry in self._logs.values() if everything or entry.outcome or self._is_awaited(entry)
+            ]
         if not logs:
             return
         try:
@@ -185,6 +204,9 @@ class Writer:
             log.exception("batch refused", extra={"action": "batch_refused", "jobs": len(logs)})
             for entry in logs:
                 self._commit_alone(entry)
+
+    def _is_awaited(self, entry: JobLog) -> bool:
+        return entry.job.id in self._read and entry.has_text()
 
     def _commit_alone(self, entry: JobLog) -> None:
         try:

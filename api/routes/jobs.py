@@ -8,9 +8,10 @@ from sqlalchemy.orm import Session
 
 from api import replies, responses, streaming
 from api.auth import Scope
+from api.binding import ENDINGS, MEDIA, bound
 from api.conditional import etag, idempotency_key, still_holds
 from api.prefer import wait_seconds
-from api.schemas import EventsQuery, JobQuery, OutputQuery
+from api.schemas import BookQuery, EventsQuery, JobQuery, OutputQuery
 from api.services import Services
 from api.validation import checked_query
 from quire import ids, jobs
@@ -30,6 +31,7 @@ def blueprint(services: Services) -> Blueprint:
     routes.get("/<job_id>")(answers.show)
     routes.get("/<job_id>/events")(answers.events)
     routes.get("/<job_id>/output")(answers.output)
+    routes.get("/<job_id>/book")(answers.book)
     routes.post("/<job_id>/cancel")(answers.cancel)
     routes.post("/<job_id>/pause")(answers.pause)
     routes.post("/<job_id>/resume")(answers.resume)
@@ -110,6 +112,13 @@ class JobRoutes:
         if not texts:
             raise InvalidField.one("piece", "The job has no such piece")
         return Response(f"\n{BETWEEN_PIECES}\n".join(texts), mimetype="text/plain")
+
+    def book(self, job_id: str) -> Response:
+        tenant, job = self._tenant(Scope.READ), _id(job_id)
+        wanted = checked_query(BookQuery, request.args).format
+        answer = Response(bound(self._reader.volume(tenant, job), wanted), mimetype=MEDIA[wanted])
+        answer.headers["Content-Disposition"] = f'attachment; filename="{job_id}.{ENDINGS[wanted]}"'
+        return answer
 
     def cancel(self, job_id: str) -> Response:
         return self._moved(job_id, jobs.cancel)

@@ -10,6 +10,7 @@ from quire.errors import InvalidField
 from quire.longform import (
     NAMES_TOKENS,
     TAIL_TOKENS,
+    Guard,
     Language,
     Plan,
     PlannedPart,
@@ -94,6 +95,8 @@ class BookRequest(BaseModel):
         default=None, ge=FEWEST_WINDOW, description="New tokens for one prompt; default: a quarter of the context."
     )
 
+    guard: Guard = Guard()
+
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         if self.tokens is not None and self.words is not None:
@@ -123,6 +126,7 @@ def planned(asked: BookRequest, context: int, spans: Spans) -> Plan:
         parts=tuple(_part(asked, number, part, tokens_of) for number, part in enumerate(asked.parts, 1)),
         window=window,
         ending=ending,
+        guard=asked.guard,
     )
     _check(plan, asked, context, spans)
     return plan

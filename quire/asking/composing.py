@@ -37,7 +37,7 @@ class Composed:
         """Work in tokens of the job, or, of a book, of one window: it is charged as it goes."""
         parameters, plan = self.spec.parameters, self.spec.longform
         if plan is not None:
-            return fairness.estimate(self.prompt_tokens, plan.window + plan.ending, 1)
+            return fairness.estimate(self.prompt_tokens, plan.window + plan.ending, plan.guard.draws)
         return fairness.estimate(self.prompt_tokens, parameters.max_tokens, parameters.draws)
 
     @property

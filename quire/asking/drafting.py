@@ -14,6 +14,7 @@ from quire.asking.tokenizing import Counting, Tokenizers
 from quire.crypto import DataKey
 from quire.errors import FieldProblem, InvalidField, ModelNotReady, UnknownModel
 from quire.jobs import Submission
+from quire.spec import ResponseMode
 from quire.store import Model
 from quire.store.job import Kind
 
@@ -74,7 +75,15 @@ def _unknown(message: str) -> UnknownModel:
     return UnknownModel(f"model: {message}", fields=(FieldProblem("model", message),))
 
 
-def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, model: ChosenModel) -> Submission:
+def drafted(
+    job_id: UUID,
+    tenant_id: UUID,
+    key: DataKey,
+    wanted: JobRequest,
+    model: ChosenModel,
+    *,
+    response: ResponseMode | None = None,
+) -> Submission:
     """Compose the prompt and seal the job.
 
     Raises:
@@ -82,7 +91,8 @@ def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, mod
 
     """
     made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
-    parameters = made.spec.parameters
+    spec = made.spec.model_copy(update={"response": response})
+    parameters = spec.parameters
     for index, artifact in enumerate(wanted.artifacts or ()):
         if artifact not in model.renders:
             message = f"The workers of {model.name} cannot make {artifact}: see docs/operations.md"
@@ -92,7 +102,7 @@ def drafted(job_id: UUID, tenant_id: UUID, key: DataKey, wanted: JobRequest, mod
         tenant_id=tenant_id,
         model=model.name,
         seed=secrets.randbelow(MAX_SEED + 1) if wanted.seed is None else wanted.seed,
-        body=key.seal(made.spec.encode(), f"job:{job_id}"),
+        body=key.seal(spec.encode(), f"job:{job_id}"),
         prompt_tokens=made.prompt_tokens,
         max_tokens=parameters.n * parameters.max_tokens,
         estimate=made.estimate,

@@ -1,6 +1,7 @@
 """Counting tokens exactly as the workers do, with the tokenizer that a worker registered."""
 
 import threading
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -21,6 +22,15 @@ class Counting:
         """Return the first and last+1 character of each token of a text."""
         offsets: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
         return offsets
+
+    def text_of(self, tokens: Sequence[int]) -> str | None:
+        """Return the text of which a model sees these tokens; None if there is none."""
+        try:
+            text = str(self._tokenizer.decode(list(tokens), skip_special_tokens=False))
+        except OverflowError:  # no token has such a number
+            return None
+        seen = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return text if seen == list(tokens) else None
 
     def can_write(self, text: str) -> bool:
         """Whether there are tokens that write this text to the letter, whatever stands beside them."""

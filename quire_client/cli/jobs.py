@@ -5,7 +5,7 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from quire_client.cli.exits import Exit
+from quire_client.cli.exits import Exit, UsageError
 from quire_client.cli.following import save, wait
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Groups, command, group, moment, seconds
@@ -14,6 +14,7 @@ from quire_client.client import Quire
 from quire_client.job import Job
 
 LARGEST_PAGE = 100
+BOOKS = {".md": "markdown", ".txt": "text", ".html": "html", ".epub": "epub"}
 
 
 def add(groups: Groups) -> None:
@@ -23,6 +24,7 @@ def add(groups: Groups) -> None:
         ("show", show, "show everything about a job"),
         ("wait", wait_, "show a job as it grows, until it ends"),
         ("output", output, "print the text of a job that has ended"),
+        ("book", book, "write a finished book into a file"),
         ("artifacts", artifacts, "list the files that a job has made"),
         ("save", save_, "write the files that a job has made into a folder"),
         ("cancel", cancel, "end a job now; what is written stays"),
@@ -36,6 +38,8 @@ def add(groups: Groups) -> None:
             parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="leave after this long")
         if name == "save":
             parser.add_argument("folder", metavar="DIR", type=Path, help="made if it is not there")
+        if name == "book":
+            parser.add_argument("file", metavar="FILE", type=Path, help="ends in .md, .txt, .html or .epub")
         if name == "output":
             parser.add_argument("--piece", type=int, metavar="N", help="only this one, counted from 0")
 
@@ -83,6 +87,15 @@ def wait_(args: argparse.Namespace, quire: Quire, out: Output) -> int:
 def output(args: argparse.Namespace, quire: Quire, out: Output) -> int:
     text = quire.jobs.output(args.job_id, args.piece)
     out.result({"id": args.job_id, "piece": args.piece, "text": text}, text)
+    return Exit.OK
+
+
+def book(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    wanted = BOOKS.get(args.file.suffix)
+    if wanted is None:
+        raise UsageError(f"{args.file} should end in {', '.join(BOOKS)}")
+    args.file.write_bytes(quire.jobs.book(args.job_id, wanted))
+    out.result({"id": args.job_id, "saved": str(args.file)}, str(args.file))
     return Exit.OK
 
 

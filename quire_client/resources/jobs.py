@@ -144,6 +144,15 @@ class Jobs:
         """
         return self._connection.send("GET", "jobs", job_id, "output", params={"piece": piece}).text
 
+    def book(self, job_id: str, file_format: str = "markdown") -> bytes:
+        """Return a finished book as a file: markdown, text, html or epub.
+
+        Raises:
+            ConflictError: it is no book, or not over.
+
+        """
+        return self._connection.send("GET", "jobs", job_id, "book", params={"format": file_format}).content
+
     def artifacts(self, job_id: str) -> tuple[Artifact, ...]:
         """Return the files that a job has made; none before it is over."""
         response = self._connection.send("GET", "jobs", job_id, "artifacts")

@@ -80,6 +80,8 @@ def test_what_is_wrong_with_a_book_is_named(api: Api, path: str) -> None:
         ({"title": ""}, "longform.title"),
         ({"title": "a\tb"}, "longform.title"),
         ({"form": "sonnet"}, "longform.form"),
+        ({"guard": {"draws": 9}}, "longform.guard.draws"),
+        ({"guard": {"no_repeat": 1}}, "longform.guard"),
         ({"colour": "red"}, "longform.colour"),
     ):
         answer = api.post(path, json=body(**changes))
@@ -121,3 +123,27 @@ def test_a_book_is_paused_and_resumed(api: Api, worker: FakeWorker) -> None:
 
     api.post(f"/v1/jobs/{job}/cancel")
     problem(api.post(f"/v1/jobs/{job}/pause"), 409, "conflict")
+
+
+def test_a_finished_book_comes_as_a_file(api: Api, worker: FakeWorker) -> None:
+    job = api.submitted(**body())["id"]
+    problem(api.get(f"/v1/jobs/{job}/book"), 409, "conflict")
+    worker.claim()
+    worker.finish(job, words("We sailed.", finish="stop"), words("Ice.", piece=1, finish="stop"))
+
+    for form, media in (("markdown", "text/markdown"), ("text", "text/plain"), ("html", "text/html")):
+        answer = api.get(f"/v1/jobs/{job}/book?format={form}")
+        assert (answer.status_code, answer.mimetype) == (200, media)
+        assert answer.text.index("Chapter 2") < answer.text.index("We sailed.") < answer.text.index("Ice.")
+    epub = api.get(f"/v1/jobs/{job}/book?format=epub")
+    assert (epub.mimetype, epub.data[:2]) == ("application/epub+zip", b"PK")
+    assert epub.headers["Content-Disposition"] == f'attachment; filename="{job}.epub"'
+    assert fields(api.get(f"/v1/jobs/{job}/book?format=pdf")) == {"format"}
+
+
+def test_what_is_no_book_is_not_bound(api: Api, worker: FakeWorker) -> None:
+    job = api.submitted()["id"]
+    worker.claim()
+    worker.finish(job, words("Once."))
+
+    problem(api.get(f"/v1/jobs/{job}/book"), 409, "conflict")

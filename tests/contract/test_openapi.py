@@ -1,6 +1,7 @@
 """The document says what the app does: each route is in it, and real answers are what it says they are."""
 
 import re
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,12 +10,13 @@ from werkzeug.test import TestResponse
 
 from api import responses
 from api.operations import OPERATIONS, Operation
-from quire.testing import Place
+from quire.testing import MODEL, Place
 from tests.contract.client import Api, shown
 from tests.contract.tunes import finished_tune
 from tests.contract.working import FakeWorker, words
 
 DAILY = {"name": "morning", "cron": "0 7 * * *", "template": {"prompt": "{{date}}"}}
+WAITING = ("/v1/completions",)  # they answer when a worker has done what they ask for
 
 
 def test_each_route_is_in_the_document_and_no_other(shared: Any) -> None:
@@ -48,6 +50,14 @@ def test_the_scopes_of_the_document_are_the_scopes_of_the_app(shared: Any) -> No
         assert (answer.status_code == 401) == (operation.security is not None), operation.path
 
 
+def finished_book(api: Api, worker: FakeWorker) -> str:
+    book = {"title": "Sea", "premise": "A voyage.", "parts": 1}
+    job = str(api.submitted(kind="longform", longform=book)["id"])
+    worker.claim()
+    worker.finish(job, words("We sailed."))
+    return job
+
+
 def test_real_answers_are_what_the_document_says(
     api: Api, operator: Api, worker: FakeWorker, place: Place
 ) -> None:
@@ -65,8 +75,16 @@ def test_real_answers_are_what_the_document_says(
     batch, over = (shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"] for _ in range(2))
     api.post(f"/v1/batches/{over}/cancel")
     held = api.submitted(not_before="2900-01-01T00:00:00Z")["id"]
-    ids = {"job_id": job["id"], "tenant_id": tenant["id"], "key_id": key["id"], "batch_id": batch}
+    ids = {
+        "job_id": job["id"],
+        "tenant_id": tenant["id"],
+        "key_id": key["id"],
+        "batch_id": batch,
+        "model_name": MODEL,
+    }
     ids |= webhook_ids(api) | {"schedule_id": schedule_id(api)}
+    response = {"model": MODEL, "input": "Once", "background": True}
+    ids["response_id"] = shown(api.post("/v1/responses", json=response))["id"]
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
     bodies = {
         "/v1/jobs": {"prompt": "Once"},
@@ -83,6 +101,8 @@ def test_real_answers_are_what_the_document_says(
         "/v1/tenants/{tenant_id}": {"weight": 2},
         "/v1/tenants": {"name": "another"},
         "/v1/tenants/{tenant_id}/keys": {"scopes": ["jobs:read"]},
+        "/v1/completions": {"model": MODEL, "prompt": "Once"},
+        "/v1/responses": response,
     }
 
     # What deletes comes last, and needs its tenant suspended.
@@ -98,6 +118,8 @@ def test_real_answers_are_what_the_document_says(
             worker.finish(job["id"])
         if operation.path.endswith(("/results", "/retry")) or operation.path == "/v1/batches/{batch_id}":
             names = ids | {"batch_id": over}
+        if operation.path.endswith("/book"):
+            names = ids | {"job_id": finished_book(api, worker)}
         if operation.path in {"/v1/jobs/{job_id}/pause", "/v1/jobs/{job_id}/resume"}:
             names = ids | {"job_id": held}
         if "/artifacts" in operation.path:
@@ -106,7 +128,8 @@ def test_real_answers_are_what_the_document_says(
             tag = api.get(f"/v1/jobs/{files}/artifacts/tune-0.mid").headers["ETag"] if "name" in names else etag
             headers = {206: {"Range": "bytes=0-1"}, 304: {"If-None-Match": tag}}.get(status, {})
             json = bodies.get(operation.path) if operation.body else None
-            answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
+            with worker.at_work() if operation.path in WAITING else nullcontext():
+                answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
             assert answer.status_code == status, (operation.path, answer.text)
             check(answer, operation.answers[status])
 
@@ -135,7 +158,7 @@ def check(answer: TestResponse, described: Any) -> None:
     assert special & set(dict(answer.headers)) <= set(described.headers)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 415, 416, 422, 429, 503])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 413, 415, 416, 422, 429, 500, 503, 504])
 def test_every_error_of_the_contract_is_described_as_a_problem(shared: Any, status: int) -> None:
     paths = shown(shared.api.get("/openapi.json"))["paths"]
     answers = [operation["responses"] for item in paths.values() for operation in item.values()]

@@ -76,6 +76,8 @@ FIT = {
     ("POST", "/v1/schedules"): DAILY,
     ("PUT", "/v1/schedules/{schedule_id}"): DAILY,
     ("POST", "/v1/schedules/preview"): {"rule": "FREQ=DAILY"},
+    ("POST", "/v1/completions"): {"model": testing.MODEL, "prompt": "Once", "stream": True},
+    ("POST", "/v1/responses"): {"model": testing.MODEL, "input": "Once", "background": True},
 }
 OPERATIONS = sorted(  # what ends or deletes comes last
     ((method.upper(), path) for path, item in document()["paths"].items() for method in item),
@@ -137,19 +139,29 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
         operator.post(f"/v1/tenants/{tenant}/suspend")
     operator.delete(f"/v1/tenants/{spare[2]}")
     tune = finished_tune(mine, place)
+    book = mine.submitted(kind="longform", longform={"title": "Sea", "premise": "A voyage.", "parts": 1})["id"]
+    worker.claim()
+    worker.finish(book, words("We sailed."))
     ids = {  # the simplest first
-        "job_id": [tune, *jobs, *theirs_jobs],
+        "job_id": [tune, book, *jobs, *theirs_jobs],
         "batch_id": [*batches, theirs_batch],
         **webhooks,
         "schedule_id": schedules,
         "tenant_id": spare,
         "key_id": keys,
+        "response_id": [response_of(mine, "Once"), response_of(mine, "Twice"), response_of(theirs, MARK)],
+        "model_name": [testing.MODEL, "unloaded"],
         "name": ["tune-0.mid", "tune-0.svg", "tune-0.wav"],
     }
     yield World(app, schemathesis.openapi.from_wsgi("/openapi.json", app), mine.secret, ids, {})
     app.extensions["quire"].waiting.close()
     database.close()
     testing.drop_database(postgres_server, url)
+
+
+def response_of(api: Api, text: str) -> str:
+    asked = {"model": testing.MODEL, "input": text, "background": True, "metadata": {text: text}}
+    return str(shown(api.post("/v1/responses", json=asked))["id"])
 
 
 def by_the_rules(job: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +193,8 @@ def test_whatever_is_sent_the_answer_is_one_of_the_document(world: World, method
         if case.query and not data.draw(st.booleans()):
             case.query = {}
         response = case.call(headers=headers)
-        case.validate_response(response, checks=CHECKS)
+        # That nobody works here is what the server says with 504.
+        case.validate_response(response, checks=CHECKS[1:] if response.status_code == 504 else CHECKS)
         world.seen.setdefault(f"{method} {path}", Counter())[response.status_code] += 1
         if headers["Authorization"].endswith(world.mine):
             assert MARK not in response.text

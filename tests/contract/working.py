@@ -1,5 +1,9 @@
 """Stands for a worker: claims jobs and writes text, through the same door as the real one."""
 
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from uuid import UUID
 
 from quire import ids, jobs
@@ -21,10 +25,11 @@ class FakeWorker:
         self._claimed: dict[UUID, Claimed] = {}
         self._written: dict[UUID, int] = {}
 
-    def claim(self, k: int = 8) -> None:
+    def claim(self, k: int = 8) -> list[UUID]:
         with self._place.database.service() as session:
             won = jobs.claim(session, model=self._model, worker_id=self.id, numerics="fake", k=k)
         self._claimed |= {job.id: job for job in won}
+        return [job.id for job in won]
 
     def keep(self, job_id: str, *made: Made) -> None:
         """Keep files of a running job."""
@@ -34,6 +39,24 @@ class FakeWorker:
         files = [sealed(each, job_id=job, tenant_id=tenant.id, key=data_key(tenant)) for each in made]
         with self._place.database.service() as session:
             assert jobs.keep_artifacts(session, self._claimed[job].run, files)
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Do every job that comes while this is open, from another thread."""
+        leave = threading.Event()
+
+        def work() -> None:
+            while not leave.wait(0.02):
+                for job in self.claim():
+                    self.finish(ids.show(ids.JOB, job), words("The end.", finish="stop"))
+
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(work)
+            try:
+                yield
+            finally:
+                leave.set()
+                working.result(10)
 
     def write(self, job_id: str, *entries: Entry) -> None:
         """Commit new text of a running job."""

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from quire import queue
 from quire.ids import new_id
-from quire.messages import CHANNEL, Notices
+from quire.messages import CHANGED, Notices
 from quire.queue import Publisher
 from quire.testing import MODEL, Place
 from scheduler import tokens
@@ -196,7 +196,7 @@ class Listener:
 @pytest.fixture
 def listener(redis_url: str, client: Redis) -> Iterator[Listener]:
     listener = Listener(redis_url)
-    until(lambda: client.pubsub_numsub(CHANNEL)[0][1] == 1)
+    until(lambda: client.pubsub_numsub(CHANGED)[0][1] == 1)
     yield listener
     listener.stop()
 
@@ -213,8 +213,8 @@ def test_who_listens_hears_of_the_jobs_that_changed(redis_url: str, listener: Li
 
 def test_nothing_is_sent_for_no_jobs(redis_url: str, client: Redis) -> None:
     with client.pubsub(ignore_subscribe_messages=True) as subscription:
-        subscription.subscribe(CHANNEL)
-        until(lambda: client.pubsub_numsub(CHANNEL)[0][1] == 1)
+        subscription.subscribe(CHANGED)
+        until(lambda: client.pubsub_numsub(CHANGED)[0][1] == 1)
         notices = Notices(redis_url)
 
         notices.send([])
@@ -228,8 +228,8 @@ def test_nothing_is_sent_for_no_jobs(redis_url: str, client: Redis) -> None:
 def test_a_notice_carries_no_text(redis_url: str, client: Redis) -> None:
     job = new_id()
     with client.pubsub(ignore_subscribe_messages=True) as subscription:
-        subscription.subscribe(CHANNEL)
-        until(lambda: client.pubsub_numsub(CHANNEL)[0][1] == 1)
+        subscription.subscribe(CHANGED)
+        until(lambda: client.pubsub_numsub(CHANGED)[0][1] == 1)
         notices = Notices(redis_url)
         notices.send([job])
         heard: list = []
@@ -253,7 +253,7 @@ def test_a_listener_survives_a_message_that_is_no_notice(
 ) -> None:
     monkeypatch.setattr("quire.messages.RETRY_SECONDS", 0.001)
     job, notices = new_id(), Notices(redis_url)
-    client.publish(CHANNEL, "no notice")
+    client.publish(CHANGED, "no notice")
 
     until(lambda: notices.send([job]) or job in listener.heard)
 

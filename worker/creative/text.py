@@ -44,10 +44,11 @@ def requests(
     return plan
 
 
-def sampling(parameters: Parameters, *, seed: int, draw: int) -> Sampling:
+def sampling(parameters: Parameters, *, seed: int, draw: int, retry: int = 0) -> Sampling:
     return Sampling(
         seed=seed,
         sample=draw,
+        retry=retry,
         temperature=parameters.temperature,
         top_k=parameters.top_k,
         top_p=parameters.top_p,

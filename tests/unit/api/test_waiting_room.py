@@ -193,3 +193,33 @@ def test_dismissal_lets_everybody_go() -> None:
     waiter.join(10)
     assert not waiter.is_alive()
     room.close()
+
+
+def test_workers_are_told_what_is_read_and_not_what_is_only_waited_for() -> None:
+    told: list[list[UUID]] = []
+    came = threading.Event()
+
+    def tell(jobs: Sequence[UUID]) -> None:
+        told.append(list(jobs))
+        came.set()
+
+    room = WaitingRoom(Silence(), marks=nothing, seats=2, longest=60, tell_read=tell)
+    read, waited_for = uuid4(), uuid4()
+    with room.seat(waited_for), room.seat(read, every_change=True):
+        assert came.wait(10)
+    room.close()
+
+    assert told[0] == [read]
+
+
+def test_a_seat_may_be_for_several_jobs() -> None:
+    room = WaitingRoom(Silence(), marks=nothing, seats=1, longest=60, look_seconds=30)
+    first, second = uuid4(), uuid4()
+    with room.seat(first, second) as seat:
+        assert seat is not None
+        for job in (first, second):
+            seat.clear()
+            room.ring(job)
+            assert seat.wait(10)
+    assert room.taken == 0
+    room.close()

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from quire.longform import Plan, PlannedPart
+from quire.longform import Guard, Plan, PlannedPart
 from quire.pieces import Entry, fold
 from quire.spec import Parameters
 from worker.creative.longform.book import Book
-from worker.creative.longform.drawing import request
+from worker.creative.longform.drawing import requests
+from worker.creative.longform.loops import repetition
 from worker.engine import Delta, Engine
 
 PLAN = Plan(
@@ -20,6 +21,7 @@ PLAN = Plan(
     parts=tuple(PlannedPart(heading=f"Canto {n}", tokens=128) for n in (1, 2)),
     window=32,
     ending=48,
+    guard=Guard(no_repeat=3, penalty=0.5),
 )
 
 
@@ -43,7 +45,9 @@ def write(engine: Engine, log: list[Entry], dies_after: int) -> None:
     drawn = 0
     while (window := book.next()) is not None:
         tokens: list[int] = []
-        asked = request(window, PLAN.parts[window.part], Parameters(top_k=40), scope="", deadline=None)
+        (asked,) = requests(
+            window, PLAN.parts[window.part], Parameters(top_k=40), PLAN.guard, vocabulary=engine.vocab_size
+        ).values()
 
         def take(delta: Delta, tokens: list[int] = tokens) -> None:
             tokens.extend(delta.tokens)
@@ -75,3 +79,4 @@ def test_a_book_killed_at_random_moments_is_the_one_that_was_left_alone(engine: 
     write(engine, log, dies_after=10**9)
 
     assert fold(log) == pieces
+    assert repetition([token for piece in pieces for token in piece.ids], 3) == 0

@@ -80,7 +80,7 @@ class Shop:
             max_attempts=3,
             mark_alone=lambda job: self.marked.append(job) or mark_alone(job),
             on_dead=self._die,
-            novelist=Novelist(ByteTokenizer(), context=256),
+            novelist=Novelist(ByteTokenizer(), context=256, vocabulary=257),
         )
 
     def _constrain(self, rules: Rules, max_tokens: int) -> MakeConstraint:

@@ -2,7 +2,7 @@
 
 from quire.errors import QuireError
 from quire.jobs import Claimed
-from quire.longform import Plan, PlannedPart
+from quire.longform import Guard, Plan, PlannedPart
 from quire.pieces import Piece
 from quire.spec import Input, Parameters, Spec
 from quire.store.job import State
@@ -22,12 +22,14 @@ PLAN = Plan(
     ),
     window=32,
     ending=16,
+    guard=Guard(no_repeat=0),
 )
 
 
-def book(**columns: object) -> Claimed:
+def book(guard: Guard = PLAN.guard, **columns: object) -> Claimed:
     job = claimed(**columns)
-    spec = Spec(input=Input(prompt="Sea"), parameters=Parameters(max_tokens=PLAN.most_tokens), longform=PLAN)
+    plan = PLAN.model_copy(update={"guard": guard})
+    spec = Spec(input=Input(prompt="Sea"), parameters=Parameters(max_tokens=PLAN.most_tokens), longform=plan)
     body = RING.unwrap(job.wrapped_key, job.tenant_id).seal(spec.encode(), f"job:{job.id}")
     return Claimed(**{**vars(job), "body": body})
 
@@ -54,7 +56,8 @@ def test_a_book_is_written_window_by_window() -> None:
     assert [request.sampling.max_tokens for request in asked] == [32, 48, 48]
     assert [request.sampling.min_tokens for request in asked] == [32, 48, 48]  # no model ends a part
     assert [request.sampling.temperature for request in asked] == [0.5, 0.5, 1.0]
-    assert outcome.work == sum(len(request.prompt) + request.sampling.max_tokens for request in asked)
+    charged = sum(report.turn for commit in shop.postgres.commits for report in commit) + outcome.work
+    assert charged == sum(len(request.prompt) + request.sampling.max_tokens for request in asked)
 
 
 def test_a_book_taken_up_in_the_middle_of_a_window_becomes_the_same() -> None:
@@ -86,3 +89,37 @@ def test_a_book_whose_engine_fails_keeps_what_is_written() -> None:
 
     assert outcome is not None
     assert (outcome.state, outcome.completion_tokens) == (State.FAILED, 32)
+
+
+def test_of_several_draws_of_a_window_the_best_is_written() -> None:
+    def answer(request: Request) -> str:
+        bad = request.sampling.sample != 1
+        return ("no " * 40 if bad else numbered(request))[: request.sampling.max_tokens]
+
+    shop = Shop(engine := FakeEngine(answer))
+    job = book(Guard(no_repeat=0, draws=3))
+
+    assert shop.serve(job) is not None
+    assert "no no" not in "".join(piece.text for piece in shop.pieces(job))
+    assert [sequence.request.sampling.sample for sequence in engine.sequences] == [0, 1, 2] * 3
+    assert len({sequence.request.prompt for sequence in engine.sequences[:3]}) == 1
+
+
+def test_a_window_that_closes_a_loop_is_drawn_with_the_next_retry() -> None:
+    def answer(request: Request) -> str:
+        loops = request.sampling.retry < 2
+        return ("round and round " * 9 if loops else numbered(request))[: request.sampling.max_tokens]
+
+    shop = Shop(engine := FakeEngine(answer))
+    job = book(Guard(no_repeat=0, retries=3))
+
+    assert shop.serve(job) is not None
+    # 32 tokens hold no span of 20 three times; the windows behind close the loop.
+    assert [sequence.request.sampling.retry for sequence in engine.sequences][:4] == [0, 0, 1, 2]
+
+
+def test_when_every_retry_loops_the_last_is_kept() -> None:
+    shop = Shop(engine := FakeEngine(lambda request: ("round " * 20)[: request.sampling.max_tokens]))
+
+    assert shop.serve(book(Guard(no_repeat=0, retries=1))) is not None
+    assert {sequence.request.sampling.retry for sequence in engine.sequences} == {0, 1}

@@ -230,3 +230,32 @@ def test_an_end_without_a_token_is_left_to_the_next_run_of_a_job_put_back(desk: 
     desk.flush()
 
     assert [(chunk.offset, chunk.tokens) for chunk in desk.postgres.log(job)] == [(0, 4)]
+
+
+# ---- readers -----------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_read_is_written_before_its_turn(desk: Desk) -> None:
+    read_one, other = claimed(), claimed()
+    logs = [desk.open(job) for job in (read_one, other)]
+    desk.writer.attend(read_one.id)
+    for log in logs:
+        add(log, "Once")
+
+    desk.writer.flush(everything=False)
+    desk.writer.flush(everything=False)
+
+    assert desk.postgres.text(read_one) == "Once"
+    assert len(desk.postgres.commits) == 1
+    assert desk.postgres.text(other) == ""
+
+
+def test_a_reader_who_is_not_told_of_again_is_forgotten(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.writer.BELIEVED_SECONDS", 0.0)
+    job = claimed()
+    desk.writer.attend(job.id)
+    add(desk.open(job), "Once")
+
+    desk.writer.flush(everything=False)
+
+    assert desk.postgres.commits == []

@@ -76,3 +76,16 @@ def test_the_thread_survives_an_outage(desk: Desk, monkeypatch: pytest.MonkeyPat
 
     until(lambda: desk.postgres.outcomes == {job.run: DONE})
     desk.writer.close(timeout=10)
+
+
+def test_the_text_of_a_job_that_is_read_does_not_wait_for_the_next_flush(desk: Desk) -> None:
+    job = claimed()
+    log = desk.open(job)
+    desk.writer.start()
+    desk.writer.attend(job.id)
+
+    add(log, "Once")
+
+    until(lambda: desk.postgres.text(job) == "Once")
+    desk.writer.finish(log, DONE)
+    desk.writer.close(timeout=10)

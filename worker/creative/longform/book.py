@@ -17,12 +17,13 @@ class Window:
     """Tokens of one part that share a composed prompt.
 
     `start`: tokens of the part before it. `settled`: those of its own that may be written as they come; the ones
-    behind decide where the part ends. `drawn`: what of it is written already.
+    behind decide where the part ends. `before`: tokens of the whole book; `drawn`: what of it is written already.
     """
 
     part: int
     start: int
     prompt: tuple[int, ...]
+    before: tuple[int, ...]
     drawn: tuple[int, ...]
     tokens: int
     settled: int
@@ -61,6 +62,7 @@ class Book:
             part=index,
             start=start,
             prompt=prompt(self.plan, part, before, begins=start == 0, room=self._room, tokenizer=self._tokenizer),
+            before=tuple(before),
             drawn=tuple(ids[start:]),
             tokens=settled + self.plan.ending if last else settled,
             settled=settled,

@@ -1,24 +1,43 @@
 """From a window to what the engine is asked for."""
 
-from quire.longform import PlannedPart
+from functools import partial
+
+from quire.longform import Guard, PlannedPart
 from quire.spec import Parameters
 from worker.creative import text
 from worker.creative.longform.book import Window
-from worker.engine import Request, Sampling
+from worker.creative.longform.loops import NoRepeat, decayed
+from worker.engine import Request
 
 OWN = ("temperature", "top_k", "top_p", "min_p")  # what a part may have for itself
 
 
-def request(
-    window: Window, part: PlannedPart, parameters: Parameters, *, scope: str, deadline: float | None
-) -> Request:
-    """Return the request of a window, resumed behind what is drawn of it."""
-    own = {
-        name: value
-        for name in ("temperature", "top_k", "top_p", "min_p")
-        if (value := getattr(part, name)) is not None
-    }
+def requests(
+    window: Window,
+    part: PlannedPart,
+    parameters: Parameters,
+    guard: Guard,
+    *,
+    vocabulary: int,
+    retry: int = 0,
+    scope: str = "",
+    deadline: float | None = None,
+) -> dict[int, Request]:
+    """Return the requests of a window's draws, resumed behind what is drawn of it; they share their prompt."""
+    own = {name: value for name in OWN if (value := getattr(part, name)) is not None}
+    bias = decayed(window.before, guard.penalty, guard.half_life)
+    asked = {str(token): value for token, value in bias.items()} | dict(parameters.logit_bias)
     # No end of text before the last token: a part ends where the plan has it end.
-    most = {"max_tokens": window.tokens, "min_tokens": window.tokens}
-    sampling: Sampling = text.sampling(parameters.model_copy(update=own | most), seed=window.seed, draw=0)
-    return Request(window.prompt, sampling, generated=window.drawn, scope=scope, deadline=deadline)
+    most = {"max_tokens": window.tokens, "min_tokens": window.tokens, "logit_bias": asked}
+    drawn = parameters.model_copy(update=own | most)
+    return {
+        draw: Request(
+            window.prompt,
+            text.sampling(drawn, seed=window.seed, draw=draw, retry=retry),
+            generated=window.drawn,
+            scope=scope,
+            deadline=deadline,
+            constraint=partial(NoRepeat, window.before, guard.no_repeat, vocabulary) if guard.no_repeat else None,
+        )
+        for draw in range(guard.draws)
+    }

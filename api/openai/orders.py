@@ -1,0 +1,123 @@
+"""From a request in OpenAI's form to its jobs: drafted, and then queued, together and once for each key."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from api.body import canonical
+from api.openai.errors import ModelNotFound
+from api.submission import Wakes, keys_in_use_are_told
+from quire import ids, jobs
+from quire.asking.drafting import Catalogue, ChosenModel, drafted
+from quire.asking.request import JobRequest
+from quire.crypto import DataKey, KeyRing
+from quire.database import Database
+from quire.errors import IdempotencyKeyInUse, UnknownModel
+from quire.jobs import Once, Submission
+from quire.quotas import Quotas
+from quire.spec import ResponseMode
+from quire.store import Tenant
+
+# From what was sent and the model to the jobs that it asks for.
+Asks = Callable[[ChosenModel], Sequence[JobRequest]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """The jobs of one request, in their order; their ids follow one another."""
+
+    tenant_id: UUID
+    jobs: Sequence[UUID]
+    news: Sequence[Submission]  # none, if an earlier request with the same key has made the jobs
+    once: Once | None
+    quotas: Quotas
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether its client can come back for it."""
+        return self.once is not None
+
+
+class Orders:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        ring: KeyRing,
+        catalogue: Catalogue,
+        publisher: Wakes,
+        submitted: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._ring = ring
+        self._catalogue = catalogue
+        self._publisher = publisher
+        self._submitted = submitted  # is told the model of each new job
+        self._backlogs = jobs.Backlogs()
+
+    def draft(
+        self,
+        tenant_id: UUID,
+        model: str,
+        asks: Asks,
+        *,
+        count: int,
+        once: tuple[str, bytes, Mapping[str, Any]] | None,
+        response: ResponseMode | None = None,
+    ) -> Order:
+        """Draft `count` jobs, or find those that an equal request has made.
+
+        `once`: an Idempotency-Key with the route and the body that it came with.
+
+        Raises:
+            ModelNotFound, ModelNotReady, InvalidField, PromptTooLong: the request is at fault, or comes too early.
+            IdempotencyKeyReused: the key came with another body.
+
+        """
+        with self._database.tenant(tenant_id) as session:
+            tenant = session.get_one(Tenant, tenant_id)
+            key = self._ring.unwrap(tenant.wrapped_key, tenant_id)
+            quotas = tenant.quotas
+            keyed = _once(key, once)
+            if keyed and (first := jobs.first_made_before(session, tenant_id, keyed)):
+                return Order(tenant_id, ids.run(first, count), (), keyed, quotas)
+            try:
+                chosen = self._catalogue.find(session, model)
+            except UnknownModel as error:
+                raise ModelNotFound(error.detail, fields=error.fields) from None
+        run = ids.new_run(count)
+        asked = zip(run, asks(chosen), strict=True)
+        news = [drafted(job, tenant_id, key, wanted, chosen, response=response) for job, wanted in asked]
+        return Order(tenant_id, run, news, keyed, quotas)
+
+    def place(self, order: Order) -> None:
+        """Queue the jobs, all or none.
+
+        Raises:
+            QuotaExceeded, DailyTokensExceeded: they do not fit the tenant's quota.
+            IdempotencyKeyReused, IdempotencyKeyInUse, Gone: see docs/api.md.
+
+        """
+        if not order.news:
+            return
+        if self._write(order)[0] != order.jobs[0]:  # an equal request was quicker by a moment
+            raise IdempotencyKeyInUse
+        for new in order.news:
+            self._submitted(new.model)
+            self._publisher.wake(new.model)
+
+    def _write(self, order: Order) -> Sequence[UUID]:
+        once, quotas = order.once, order.quotas
+        with keys_in_use_are_told(once), self._database.tenant(order.tenant_id) as session:
+            if len(order.news) > 1:
+                return jobs.submit_many(session, order.tenant_id, order.news, once=once, quotas=quotas)
+            [new] = order.news
+            return [jobs.submit(session, new, once=once, quotas=quotas, backlogs=self._backlogs).id]
+
+
+def _once(key: DataKey, given: tuple[str, bytes, Mapping[str, Any]] | None) -> Once | None:
+    if given is None:
+        return None
+    name, route, body = given
+    return Once(name, key.fingerprint(route + canonical(dict(body))))
