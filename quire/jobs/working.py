@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from quire.crypto import WrappedKey
 from quire.jobs.steps import Step, take
-from quire.store import Chunk, artifact, job_steps, turns
+from quire.store import Chunk, artifact, blame, job_steps, turns
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.artifact import Sealed
@@ -125,12 +125,19 @@ def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
 
 
 def _turns(session: Session, reports: Sequence[Report]) -> dict[LaneKey, int]:
-    """Return the work of jobs charged as they go, by lane."""
+    """Return the work of jobs charged as they go, by lane.
+
+    One that has written more since its last worker died is no job that kills workers: it would have stopped at the
+    same place. A book of hours may lose as many workers as it likes.
+    """
     work = {report.job_id: report.turn for report in reports if report.turn}
     if not work:
         return {}
+    grown = {report.job_id for report in reports if report.rows}
+    rows = session.execute(turns.OF_JOBS, {"jobs": list(work)}).all()
+    blame.exonerate(session, [row.id for row in rows if row.attempts and row.id in grown])
     by_lane: Counter[LaneKey] = Counter()
-    for row in session.execute(turns.OF_JOBS, {"jobs": list(work)}):
+    for row in rows:
         by_lane[LaneKey(row.model, row.tenant_id)] += work[row.id]
     return dict(by_lane)
 
