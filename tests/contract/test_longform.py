@@ -100,12 +100,15 @@ def test_what_does_not_go_with_a_book_is_refused(api: Api) -> None:
     assert fields(api.post("/v1/jobs", json=body() | {"model": "unloaded"})) == set()
 
 
-def test_a_book_beyond_the_budget_is_refused(api: Api, operator: Api, place: Any) -> None:
+def test_a_book_may_be_longer_than_a_day_but_its_first_window_must_fit(
+    api: Api, operator: Api, place: Any
+) -> None:
     from quire import ids
 
     tenant = ids.show(ids.TENANT, place.tenant.id)
-    operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 600})
+    operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 350})
 
+    assert api.submitted(**body())["progress"]["max_tokens"] == 640
     problem(api.post("/v1/jobs", json=body()), 429, "daily_tokens_exceeded")
 
 
