@@ -182,3 +182,12 @@ def test_a_finished_book_is_continued_by_a_job_of_its_own(api: Api, worker: Fake
     spec = Spec.decode(data_key(place.tenant).open(sealed, f"job:{job_id}"))
     assert bytes(spec.before) == b"We sailed.Ice."
     assert fields(api.post(f"/v1/jobs/{book}/continue", json={"parts": 0})) == {"parts"}
+    for more, field in (
+        ({"parts": 200, "tokens": 99_999}, "parts"),
+        ({"parts": 1, "tokens": 100_001}, "tokens"),
+        ({"parts": 1, "tokens": 3}, "tokens"),
+        ({"parts": [{"words": 1}]}, "parts.0.words"),
+    ):
+        answer = api.post(f"/v1/jobs/{book}/continue", json=more)
+        problem(answer, 400, "invalid_field")
+        assert fields(answer) == {field}
