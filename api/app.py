@@ -14,9 +14,10 @@ from api.errors import answer_errors
 from api.following import Follower
 from api.metrics import Metrics
 from api.observing import observe
-from api.openai import completions, responses
+from api.openai import completions, files, responses
 from api.openai.attending import Attending
 from api.openai.orders import Orders
+from api.openai.storing import Files
 from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
@@ -104,6 +105,7 @@ def create_app(
             reader, waiting, longest=settings.max_stream_seconds, heartbeat=settings.stream_heartbeat_seconds
         ),
         orders=orders,
+        files=Files(database, ring, most_bytes=settings.max_file_bytes, most_stored=settings.max_stored_bytes),
         attending=Attending(
             database=database,
             orders=orders,
@@ -145,7 +147,7 @@ def assemble(services: Services) -> Flask:
     observe(app, services.metrics)
     answer_errors(app)
     for routes in (
-        *(jobs, artifacts, batches, schedules, webhooks, completions, responses, models),
+        *(jobs, artifacts, batches, schedules, webhooks, completions, responses, files, models),
         *(tenants, usage, admin, health, docs),
     ):
         app.register_blueprint(routes.blueprint(services))

@@ -14,6 +14,7 @@ from api.following import Follower
 from api.metrics import Metrics
 from api.openai.attending import Attending
 from api.openai.orders import Orders
+from api.openai.storing import Files
 from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
@@ -49,6 +50,7 @@ class Services:
     waiting: WaitingRoom
     follower: Follower
     orders: Orders
+    files: Files
     attending: Attending
     tenancy: Tenancy
     accounts: Accounts

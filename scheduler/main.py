@@ -64,6 +64,7 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("erase", 1.0, lambda: in_rounds(lambda: in_one(database, tenants.erase))),
         Duty("retention", 5.0, lambda: in_rounds(lambda: housekeeping.forget_jobs(database, days))),
         Duty("old_batches", 5.0, lambda: in_rounds(lambda: housekeeping.forget_batches(database, days))),
+        Duty("old_files", 60.0, lambda: in_rounds(lambda: housekeeping.forget_files(database))),
         Duty("rewrap", 60.0, lambda: housekeeping.rewrap_data_keys(database, ring)),
         Duty(
             "idempotency", hour, lambda: housekeeping.forget_idempotency_keys(database, settings.idempotency_hours)

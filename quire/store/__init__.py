@@ -4,6 +4,7 @@ from quire.store.artifact import Artifact, ArtifactPart
 from quire.store.base import Base
 from quire.store.batch import Batch, BatchItem
 from quire.store.chunk import Chunk
+from quire.store.file import File, FilePart
 from quire.store.forecast import Forecast, Guess, LaneForecast
 from quire.store.idempotency import IdempotencyKey
 from quire.store.job import Job
@@ -30,6 +31,8 @@ __all__ = [
     "Endpoint",
     "Entry",
     "Event",
+    "File",
+    "FilePart",
     "Forecast",
     "Guess",
     "IdempotencyKey",

@@ -17,6 +17,8 @@ from quire.store import (
     Delivery,
     Endpoint,
     Event,
+    File,
+    FilePart,
     Job,
     Lane,
     Model,
@@ -83,6 +85,15 @@ def webhook(place: Place, owner: Tenant) -> None:
         session.add(Delivery(id=sent, event_id=told, endpoint_id=endpoint.id, tenant_id=owner.id))
         session.flush()
         session.add(Attempt(delivery_id=sent, number=1, tenant_id=owner.id, seconds=0.1))
+
+
+def file(place: Place, owner: Tenant) -> None:
+    """A file of one part."""
+    made = new_id()
+    with place.database.tenant(owner.id) as session:
+        session.add(File(id=made, tenant_id=owner.id, complete=True, filename="f", purpose="batch"))
+        session.flush()
+        session.add(FilePart(file_id=made, part=0, tenant_id=owner.id, body=b""))
 
 
 def schedule(place: Place, owner: Tenant) -> None:
