@@ -16,6 +16,8 @@ from api.metrics import Metrics
 from api.observing import observe
 from api.openai import completions, files, responses
 from api.openai.attending import Attending
+from api.openai.batch_files import BatchFiles
+from api.openai.batching import OpenAIBatches
 from api.openai.orders import Orders
 from api.openai.storing import Files
 from api.oversight import Oversight
@@ -70,6 +72,8 @@ def create_app(
     orders = Orders(
         database=database, ring=ring, catalogue=catalogue, publisher=publisher, submitted=metrics.submitted
     )
+    uploads = Files(database, ring, most_bytes=settings.max_file_bytes, most_stored=settings.max_stored_bytes)
+    native = _batches(settings, database, ring, catalogue)
     services = Services(
         database=database,
         authenticator=Authenticator(
@@ -96,7 +100,7 @@ def create_app(
             publisher=publisher,
             submitted=metrics.submitted,
         ),
-        batches=_batches(settings, database, ring, catalogue),
+        batches=native,
         schedules=Schedules(database, ring, catalogue, most=settings.max_schedules),
         webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
         reader=reader,
@@ -105,7 +109,15 @@ def create_app(
             reader, waiting, longest=settings.max_stream_seconds, heartbeat=settings.stream_heartbeat_seconds
         ),
         orders=orders,
-        files=Files(database, ring, most_bytes=settings.max_file_bytes, most_stored=settings.max_stored_bytes),
+        files=uploads,
+        openai_batches=OpenAIBatches(
+            database=database,
+            files=uploads,
+            opening=native.opening,
+            orders=orders,
+            most_items=settings.max_batch_items,
+        ),
+        batch_files=BatchFiles(database, ring),
         attending=Attending(
             database=database,
             orders=orders,

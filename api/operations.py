@@ -134,8 +134,8 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/batches", "Batches", "Submit a batch: all of its items are taken, or none",
-        {202: Answer(batch_answers.Batch, headers=("Location", "Idempotent-Replayed", "Retry-After"))},
-        "jobs:write", body=batch_requests.BatchRequest, form=batch_requests.BatchOptions,
+        {202: Answer(batch_answers.BatchInItsForm, headers=("Location", "Idempotent-Replayed", "Retry-After"))},
+        "jobs:write", body=batch_requests.AnyBatchRequest, form=batch_requests.BatchOptions,
         headers=("Idempotency-Key",), errors=SUBMIT_ERRORS,
     ),
     Operation(
@@ -144,7 +144,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/batches/{batch_id}", "Batches", "Look at a batch",
-        {200: Answer(batch_answers.Batch, headers=("Retry-After",))}, "jobs:read", errors=(404,),
+        {200: Answer(batch_answers.BatchInItsForm, headers=("Retry-After",))}, "jobs:read", errors=(404,),
     ),
     Operation(
         "GET", "/v1/batches/{batch_id}/results", "Batches", "Read what has ended, as a file that grows",
@@ -154,11 +154,11 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/batches/{batch_id}/cancel", "Batches", "End a batch now; one that is over stays as it is",
-        {200: Answer(batch_answers.Batch)}, "jobs:write", errors=(404,),
+        {200: Answer(batch_answers.BatchInItsForm)}, "jobs:write", errors=(404,),
     ),
     Operation(
         "POST", "/v1/batches/{batch_id}/retry", "Batches", "Run again what did not succeed, as a batch of its own",
-        {202: Answer(batch_answers.Batch, headers=("Location", "Retry-After"))},
+        {202: Answer(batch_answers.BatchInItsForm, headers=("Location", "Retry-After"))},
         "jobs:write", body=batch_requests.RetryRequest, errors=(400, 404, 409, 413, 415),
     ),
     Operation(
@@ -309,7 +309,7 @@ OPERATIONS = (
     ),
     Operation(
         "DELETE", "/v1/files/{file_id}", "OpenAI", "Delete a file",
-        {200: Answer(answers.DeletedFile)}, "jobs:write", errors=(404,),
+        {200: Answer(answers.DeletedFile)}, "jobs:write", errors=(404, 409),
     ),
     Operation(
         "GET", "/v1/usage", "Usage", "Look at what was billed, by day and model",

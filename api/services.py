@@ -13,6 +13,8 @@ from api.bulk import BulkSubmissions
 from api.following import Follower
 from api.metrics import Metrics
 from api.openai.attending import Attending
+from api.openai.batch_files import BatchFiles
+from api.openai.batching import OpenAIBatches
 from api.openai.orders import Orders
 from api.openai.storing import Files
 from api.oversight import Oversight
@@ -51,6 +53,8 @@ class Services:
     follower: Follower
     orders: Orders
     files: Files
+    openai_batches: OpenAIBatches
+    batch_files: BatchFiles
     attending: Attending
     tenancy: Tenancy
     accounts: Accounts

@@ -12,13 +12,14 @@ from api.openai.receiving import receive
 from api.openai.schemas import FileQuery
 from api.services import Services
 from api.validation import checked_query
+from quire.errors import Conflict
 
 MEDIA = "application/octet-stream"
 
 
 def blueprint(services: Services) -> Blueprint:
     routes = Blueprint("files", __name__, url_prefix="/v1/files")
-    files = services.files
+    files, made = services.files, services.batch_files
 
     @routes.post("")
     def create() -> Response:
@@ -31,10 +32,13 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.get("/<file_id>")
     def show(file_id: str) -> Response:
-        return replies.shown(files.one(tenant(Scope.READ), file_id))
+        found = made if made.has(file_id) else files
+        return replies.shown(found.one(tenant(Scope.READ), file_id))
 
     @routes.get("/<file_id>/content")
     def content(file_id: str) -> Response:
+        if made.has(file_id):
+            return Response(_begun(made.content(tenant(Scope.READ), file_id)), mimetype=MEDIA)
         size, parts = files.content(tenant(Scope.READ), file_id)
         answer = Response(_begun(parts), mimetype=MEDIA)
         answer.content_length = size
@@ -42,6 +46,9 @@ def blueprint(services: Services) -> Blueprint:
 
     @routes.delete("/<file_id>")
     def delete(file_id: str) -> Response:
+        if made.has(file_id):
+            made.one(tenant(Scope.WRITE), file_id)  # nobody else is told that there is one
+            raise Conflict("The file is of a batch, and goes with it: delete that.")
         return replies.shown(files.delete(tenant(Scope.WRITE), file_id))
 
     def tenant(scope: Scope) -> UUID:

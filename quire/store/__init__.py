@@ -11,6 +11,7 @@ from quire.store.job import Job
 from quire.store.lane import Lane
 from quire.store.ledger import Entry
 from quire.store.model import Model
+from quire.store.openai_batch import OpenAIBatch
 from quire.store.receipt import Receipt
 from quire.store.schedule import Occurrence, Schedule, ScheduleVersion
 from quire.store.tenant import ApiKey, Tenant
@@ -41,6 +42,7 @@ __all__ = [
     "LaneForecast",
     "Model",
     "Occurrence",
+    "OpenAIBatch",
     "Receipt",
     "Schedule",
     "ScheduleVersion",

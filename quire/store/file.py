@@ -92,6 +92,6 @@ def erase(session: Session, tenant_id: UUID, limit: int) -> int:
     return len(rows)
 
 
-def _there(session: Session, tenant_id: UUID) -> Select[tuple[File]]:
+def _there(session: Session, tenant_id: UUID) -> Select[File]:
     lasting = File.expires_at.is_(None) | (File.expires_at > now(session))
     return select(File).where(File.tenant_id == tenant_id, File.complete, lasting)

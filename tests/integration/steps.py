@@ -23,6 +23,7 @@ from quire.store import (
     Lane,
     Model,
     Occurrence,
+    OpenAIBatch,
     Schedule,
     ScheduleVersion,
     Tenant,
@@ -88,12 +89,15 @@ def webhook(place: Place, owner: Tenant) -> None:
 
 
 def file(place: Place, owner: Tenant) -> None:
-    """A file of one part."""
+    """A file of one part, and a batch that was made of it."""
     made = new_id()
     with place.database.tenant(owner.id) as session:
         session.add(File(id=made, tenant_id=owner.id, complete=True, filename="f", purpose="batch"))
         session.flush()
         session.add(FilePart(file_id=made, part=0, tenant_id=owner.id, body=b""))
+    note = OpenAIBatch(batch_id=batch(place, 1, owner), tenant_id=owner.id, endpoint="", input_file_id=made)
+    with place.database.tenant(owner.id) as session:
+        session.add(note)
 
 
 def schedule(place: Place, owner: Tenant) -> None:

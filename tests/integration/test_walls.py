@@ -34,6 +34,7 @@ TABLES = (
     "lanes",
     "ledger",
     "occurrences",
+    "openai_batches",
     "schedule_versions",
     "schedules",
     "usage",
