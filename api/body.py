@@ -39,7 +39,7 @@ def parse(data: bytes) -> dict[str, Any]:
     """Parse one JSON object, as `BodyReader.read` does."""
     try:
         text = data.decode()
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        value = DECODER.decode(text)
     except UnicodeDecodeError as error:
         raise InvalidJSON(f"The body is not valid UTF-8: byte {error.start}.") from error
     except json.JSONDecodeError as error:
@@ -79,6 +79,9 @@ def _bad_key(key: str, what: str) -> InvalidJSON:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise InvalidJSON(f"The body is not valid JSON: {name} is no JSON number.")
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)  # made once: it is slow to
 
 
 def _deeper_than(value: Any, levels: int) -> bool:

@@ -24,10 +24,12 @@ def include_name(name: str | None, type_: str, _parents: object) -> bool:
 def run() -> None:
     engine = create_engine(_url(), poolclass=pool.NullPool)
     with engine.connect() as connection:
-        connection.execute(text("SET lock_timeout = '5s'"))
         # Two migrators at once: the second waits here, then finds nothing left to do. The lock is the session's,
-        # because each migration commits; it is freed with the connection.
+        # because each migration commits; it is freed with the connection. No query stands behind this wait, so
+        # it may take as long as all the migrations of another.
+        connection.execute(text("SET lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_lock(4711)"))
+        connection.execute(text("SET lock_timeout = '5s'"))
         connection.commit()
         context.configure(
             connection=connection,

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -30,10 +31,14 @@ class DataKey:
 
     secret: bytes
 
+    @cached_property
+    def _cipher(self) -> AESGCM:
+        return AESGCM(self.secret)
+
     def seal(self, plaintext: bytes, place: str) -> bytes:
         """Encrypt; returns nonce and ciphertext with its tag."""
         nonce = os.urandom(NONCE_BYTES)
-        return nonce + AESGCM(self.secret).encrypt(nonce, plaintext, place.encode())
+        return nonce + self._cipher.encrypt(nonce, plaintext, place.encode())
 
     def open(self, sealed: bytes, place: str) -> bytes:
         """Decrypt what `seal` made for the same place.
@@ -43,7 +48,7 @@ class DataKey:
 
         """
         try:
-            return AESGCM(self.secret).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode())
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode())
         except (InvalidTag, ValueError) as error:
             raise UndecryptableError(f"Cannot open the data at {place}.") from error
 

@@ -54,6 +54,14 @@ def _together(raw: object, dialect: Dialect) -> Iterator["psycopg.Connection[Any
         ) from error
 
 
+def raw_connection(session: Session) -> "psycopg.Connection[Any]":
+    """Return psycopg's connection of a transaction, for COPY."""
+    raw = session.connection().connection.driver_connection
+    if not isinstance(raw, psycopg.Connection):
+        raise TypeError(f"{type(raw)} has no COPY")
+    return raw
+
+
 class Database:
     """The connections of one process. Transactions belong to use cases: begin one, do the work, leave."""
 

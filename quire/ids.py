@@ -21,7 +21,12 @@ def new_id() -> uuid.UUID:
 
 def new_run(count: int) -> list[uuid.UUID]:
     """Return so many ids that follow one another, fewer than 2^61: the first tells all of them."""
-    return run(_uuid7(time.time_ns() // 1_000_000, secrets.randbits(74) & ~(1 << 61)), count)
+    return run(first_of_run(), count)
+
+
+def first_of_run() -> uuid.UUID:
+    """Return an id that has room for fewer than 2^61 others behind it."""
+    return _uuid7(time.time_ns() // 1_000_000, secrets.randbits(74) & ~(1 << 61))
 
 
 def run(first: uuid.UUID, count: int) -> list[uuid.UUID]:

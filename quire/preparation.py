@@ -16,6 +16,8 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 LINE_ENDS = re.compile("\r\n?|\u2028|\u2029")
 # C0 and C1 controls without tab and newline; DEL; the byte-order mark, which is no text inside a text.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
+# Any of these, in one class, which is searched faster than one after the other.
+UNCLEAN = re.compile("[\ud800-\udfff\u2028\u2029\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Prepared:
 
 def prepare(text: str) -> Prepared:
     """Clean one input text."""
+    if UNCLEAN.search(text) is None and unicodedata.is_normalized("NFC", text):
+        return Prepared(text, ())  # as nearly all are
     text, broken = SURROGATES.subn("\ufffd", text)
     text, line_ends = LINE_ENDS.subn("\n", text)
     text, controls = CONTROLS.subn("", text)

@@ -92,7 +92,7 @@ class OpenAIBatches:
 
     def _refused(self, draft: Draft, endpoint: str, file_id: UUID, problems: list[dict[str, Any]]) -> UUID:
         with self._database.tenant(draft.tenant_id) as session:
-            batch = batches.open_batch(session, draft, most_items=1, most_open=MANY)
+            batch = batches.open_batch(session, draft, most_open=MANY)
             batch.state = BatchState.COMPLETED  # of no items
             batch.finished_at = now(session)
             session.flush()

@@ -91,9 +91,7 @@ def composed(
             truncate=wanted.truncate,
             changes=text.told(truncated_tokens=fitted.cut),
         ),
-        parameters=wanted.parameters().model_copy(
-            update={"stop": stop, "banned": banned, "max_tokens": max_tokens}
-        ),
+        parameters=wanted.parameters(stop=stop, banned=banned, max_tokens=max_tokens),
     )
     return Composed(spec, fitted.tokens)
 
@@ -111,7 +109,7 @@ def _tune(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
             prompt=tune.prompt,
             changes=text.told(),
         ),
-        parameters=wanted.parameters().model_copy(update={"max_tokens": most}),
+        parameters=wanted.parameters(max_tokens=most),
         music=tune.music,
     )
     return Composed(spec, tokens)
@@ -125,7 +123,7 @@ def _book(
     first = opening(plan) + beginning(plan.parts[0])
     spec = Spec(
         input=Input(title=plan.title, theme=plan.premise, style=plan.style, prompt=first),
-        parameters=wanted.parameters().model_copy(update={"max_tokens": plan.most_tokens}),
+        parameters=wanted.parameters(max_tokens=plan.most_tokens),
         longform=plan,
         continues=earlier.id if earlier else None,
         before=earlier.tokens if earlier else (),
@@ -143,12 +141,13 @@ class _Preparing:
         if raw is None:
             return None
         prepared = prepare(raw)
-        self._changes.update({change.what: change.count for change in prepared.changes})
+        for change in prepared.changes:
+            self._changes[change.what] += change.count
         return prepared.text
 
     def told(self, **more: int) -> list[Change]:
         """Return all that was changed, and how often."""
-        changes = self._changes + Counter(more)
+        changes = {what: count for what, count in (self._changes | more).items() if count}
         return [Change.model_validate({"what": what, "count": count}) for what, count in changes.items()]
 
     def each(self, field: str, strings: list[str]) -> list[str]:

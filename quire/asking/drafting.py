@@ -93,7 +93,7 @@ def drafted(
 
     """
     made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write, earlier=earlier)
-    spec = made.spec.model_copy(update={"response": response})
+    spec = made.spec if response is None else made.spec.model_copy(update={"response": response})
     parameters = spec.parameters
     for index, artifact in enumerate(wanted.artifacts or ()):
         if artifact not in model.renders:

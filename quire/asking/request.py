@@ -1,7 +1,7 @@
 """What a job may ask for, field by field, with every range; and an item of a batch."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -37,6 +37,7 @@ NOT_LONGFORM = (
 )
 MAX_SEED = 2**53 - 1  # what every JSON parser reads exactly
 MAX_LINES = 64
+PARAMETERS = tuple(Parameters.model_fields)
 ASKED = tuple(Asked.__dataclass_fields__)
 
 
@@ -201,8 +202,10 @@ class JobRequest(Parameters):
         except Refused as refused:
             raise wrong(str(refused)) from None
 
-    def parameters(self) -> Parameters:
-        return Parameters.model_construct(**{name: getattr(self, name) for name in Parameters.model_fields})
+    def parameters(self, **changed: Any) -> Parameters:
+        """Return the part that says how tokens are drawn, with what was decided since."""
+        told = self.__dict__
+        return Parameters.model_construct(**{name: told[name] for name in PARAMETERS} | changed)
 
 
 OF_THE_BATCH = ("not_before", "deadline", "priority", "retention_hours")

@@ -4,17 +4,18 @@ So no transaction is as long as an upload. Until its release nobody sees the bat
 is removed by a scheduler.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from quire.database import raw_connection
 from quire.errors import QuotaExceeded
-from quire.ids import new_id, new_run
+from quire.ids import first_of_run, new_id
 from quire.jobs import Submission
 from quire.quotas import Allowance
 from quire.store import job_counts
@@ -25,17 +26,24 @@ RETRY_SECONDS = 60
 OPEN = text("""
     SELECT count(*) FROM batches WHERE tenant_id = :tenant AND state IN ('receiving', 'running')
 """)
+# COPY cannot enter a table with row-level security, so it goes through one without.
+STAGE = text("""
+    CREATE TEMPORARY TABLE sent_items (
+        number integer, custom_id text, body bytea, model text, kind text, seed bigint, prompt_tokens integer,
+        max_tokens integer, estimate integer, metadata jsonb, error jsonb, place integer) ON COMMIT DROP
+""")
+COPY = """
+    COPY sent_items (number, custom_id, body, model, kind, seed, prompt_tokens, max_tokens, estimate, metadata,
+        error, place) FROM STDIN
+"""
 ADD = text("""
     INSERT INTO batch_items (batch_id, number, tenant_id, custom_id, body, model, kind, seed, prompt_tokens,
         max_tokens, estimate, metadata, error, place)
     SELECT :batch, number, :tenant, custom_id, body, model, kind, seed, prompt_tokens, max_tokens, estimate,
-        CAST(metadata AS jsonb), CAST(error AS jsonb), place
-    FROM unnest(CAST(:number AS int[]), CAST(:custom_id AS text[]), CAST(:body AS bytea[]), CAST(:model AS text[]),
-        CAST(:kind AS text[]), CAST(:seed AS bigint[]), CAST(:prompt_tokens AS int[]), CAST(:max_tokens AS int[]),
-        CAST(:estimate AS int[]), CAST(:metadata AS text[]), CAST(:error AS text[]), CAST(:place AS int[]))
-        AS item (number, custom_id, body, model, kind, seed, prompt_tokens, max_tokens, estimate, metadata, error,
-            place)
+        metadata, error, place
+    FROM sent_items ORDER BY number
 """)
+DROP_STAGE = text("DROP TABLE sent_items")
 DROP_ITEMS = text("DELETE FROM batch_items WHERE batch_id = :batch")
 
 
@@ -64,7 +72,7 @@ class Item:
     error: dict[str, str] | None = None
 
 
-def open_batch(session: Session, draft: Draft, *, most_items: int, most_open: int) -> Batch:
+def open_batch(session: Session, draft: Draft, *, most_open: int) -> Batch:
     """Begin a batch.
 
     Raises:
@@ -81,7 +89,7 @@ def open_batch(session: Session, draft: Draft, *, most_items: int, most_open: in
         tenant_id=draft.tenant_id,
         parent_id=draft.parent_id,
         schedule_id=draft.schedule_id,
-        first_job=new_run(most_items)[0],
+        first_job=first_of_run(),
         priority=draft.priority,
         max_running=draft.max_running,
         max_tokens=draft.max_tokens,
@@ -99,29 +107,27 @@ def add_items(session: Session, batch: Batch, items: Sequence[Item]) -> None:
 
     Those with an error have ended before they began: they get the next places in the results.
     """
-    jobs = [item.job for item in items]
     errors = [item for item in items if item.error is not None]
     places = {item.number: batch.placed + index for index, item in enumerate(errors)}
-    session.execute(ADD, {
-        "batch": batch.id,
-        "tenant": batch.tenant_id,
-        "number": [item.number for item in items],
-        "custom_id": [item.custom_id for item in items],
-        "body": [job and job.body for job in jobs],
-        "model": [job and job.model for job in jobs],
-        "kind": [job and job.kind.value for job in jobs],
-        "seed": [job and job.seed for job in jobs],
-        "prompt_tokens": [job and job.prompt_tokens for job in jobs],
-        "max_tokens": [job and job.max_tokens for job in jobs],
-        "estimate": [job and job.estimate for job in jobs],
-        "metadata": [json.dumps(job.metadata if job else {}) for job in jobs],
-        "error": [item.error and json.dumps(item.error) for item in items],
-        "place": [places.get(item.number) for item in items],
-    })  # fmt: skip
+    session.execute(STAGE)
+    with raw_connection(session).cursor() as cursor, cursor.copy(COPY) as copy:
+        for item in items:
+            copy.write_row(_row(item, places.get(item.number)))
+    session.execute(ADD, {"batch": batch.id, "tenant": batch.tenant_id})
+    session.execute(DROP_STAGE)  # there may be more items in this transaction
     batch.total += len(items)
     batch.held += len(items) - len(errors)
     batch.failed += len(errors)
     batch.placed += len(errors)
+
+
+def _row(item: Item, place: int | None) -> tuple[object, ...]:
+    job = item.job
+    made: tuple[object, ...] = (None,) * 7
+    if job is not None:
+        made = (job.body, job.model, job.kind.value, job.seed, job.prompt_tokens, job.max_tokens, job.estimate)
+    metadata = Jsonb(job.metadata if job else {})
+    return item.number, item.custom_id, *made, metadata, item.error and Jsonb(item.error), place
 
 
 def release(session: Session, batch: Batch) -> Batch:

@@ -45,7 +45,7 @@ def take(
 
     """
     with begin() as session:
-        batch = open_batch(session, draft, most_items=limits.items, most_open=limits.open)
+        batch = open_batch(session, draft, most_open=limits.open)
     released = None
     try:
         for piece in _pieces(items(batch)):

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from psycopg import Connection
 from psycopg.types.json import Jsonb
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from quire import ids
+from quire.database import raw_connection
 from quire.jobs.admission import admit, reserve
 from quire.jobs.backlogs import Backlogs
 from quire.jobs.submitting import Once, Submission, first_made_before
@@ -80,11 +80,8 @@ def submit_many(
 def _copy(session: Session, news: Sequence[Submission]) -> set[str]:
     """Stage the rows; returns the models that have runnable ones."""
     moment = now(session)
-    connection = session.connection().connection.driver_connection
-    if not isinstance(connection, Connection):
-        raise TypeError("COPY needs psycopg")
     runnable = set()
-    with connection.cursor() as cursor, cursor.copy(COPY) as copy:
+    with raw_connection(session).cursor() as cursor, cursor.copy(COPY) as copy:
         for new in news:
             held = new.is_held(moment)
             if not held:

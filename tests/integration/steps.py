@@ -65,7 +65,7 @@ def batch(place: Place, count: int, owner: Tenant | None = None, **draft: Any) -
     tenant = owner or place.tenant
     asked = Draft(**{"tenant_id": tenant.id, "priority": 0} | draft)
     with place.database.tenant(tenant.id) as session:
-        new = batches.open_batch(session, asked, most_items=50_000, most_open=100)
+        new = batches.open_batch(session, asked, most_open=100)
         items = [
             Item(n, f"c{n}", testing.submission(tenant, f"Item {n % 10}", id=new.job(n))) for n in range(count)
         ]

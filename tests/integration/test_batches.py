@@ -174,7 +174,7 @@ def test_two_schedulers_feed_each_item_once(place: Place) -> None:
 def test_a_batch_that_was_never_released_is_nobodys_and_goes(place: Place) -> None:
     with place.database.tenant(place.tenant.id) as session:
         asked = Draft(tenant_id=place.tenant.id, priority=0)
-        batch = batches.open_batch(session, asked, most_items=10, most_open=10)
+        batch = batches.open_batch(session, asked, most_open=10)
         batches.add_items(session, batch, [Item(0, None, testing.submission(place.tenant, id=batch.job(0)))])
     assert (turn(place), housekeeping.forget_batches(place.database, None)) == (0, 0)
     with place.database.service() as session:
@@ -235,9 +235,7 @@ def test_the_batches_of_a_deleted_tenant_are_ended_and_removed(place: Place) -> 
 
 def test_an_item_that_could_not_be_one_has_its_place_at_once(place: Place) -> None:
     with place.database.tenant(place.tenant.id) as session:
-        batch = batches.open_batch(
-            session, Draft(tenant_id=place.tenant.id, priority=0), most_items=10, most_open=10
-        )
+        batch = batches.open_batch(session, Draft(tenant_id=place.tenant.id, priority=0), most_open=10)
         good = Item(1, "good", testing.submission(place.tenant, id=batch.job(1)))
         bad = Item(0, "bad", None, {"code": "invalid", "message": "No."})
         batches.add_items(session, batch, [bad, good])
