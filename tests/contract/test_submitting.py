@@ -79,7 +79,7 @@ def test_a_form_builds_the_prompt(api: Api) -> None:
     assert job["input"] == {
         "form": "poem", "title": "The Harbour", "theme": "the sea", "style": "old", "rules": None,
         "prompt": "The Harbour\n\nAn old poem about the sea.\n\n", "changes": [], "music": None,
-        "longform": None,
+        "longform": None, "continues": None,
     }  # fmt: skip
 
 
