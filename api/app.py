@@ -14,9 +14,12 @@ from api.errors import answer_errors
 from api.following import Follower
 from api.metrics import Metrics
 from api.observing import observe
-from api.openai import completions, responses
+from api.openai import completions, files, responses
 from api.openai.attending import Attending
+from api.openai.batch_files import BatchFiles
+from api.openai.batching import OpenAIBatches
 from api.openai.orders import Orders
+from api.openai.storing import Files
 from api.oversight import Oversight
 from api.rates import Rates
 from api.readiness import Readiness, RedisHealth
@@ -69,6 +72,8 @@ def create_app(
     orders = Orders(
         database=database, ring=ring, catalogue=catalogue, publisher=publisher, submitted=metrics.submitted
     )
+    uploads = Files(database, ring, most_bytes=settings.max_file_bytes, most_stored=settings.max_stored_bytes)
+    native = _batches(settings, database, ring, catalogue)
     services = Services(
         database=database,
         authenticator=Authenticator(
@@ -95,7 +100,7 @@ def create_app(
             publisher=publisher,
             submitted=metrics.submitted,
         ),
-        batches=_batches(settings, database, ring, catalogue),
+        batches=native,
         schedules=Schedules(database, ring, catalogue, most=settings.max_schedules),
         webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
         reader=reader,
@@ -104,6 +109,15 @@ def create_app(
             reader, waiting, longest=settings.max_stream_seconds, heartbeat=settings.stream_heartbeat_seconds
         ),
         orders=orders,
+        files=uploads,
+        openai_batches=OpenAIBatches(
+            database=database,
+            files=uploads,
+            opening=native.opening,
+            orders=orders,
+            most_items=settings.max_batch_items,
+        ),
+        batch_files=BatchFiles(database, ring),
         attending=Attending(
             database=database,
             orders=orders,
@@ -145,7 +159,7 @@ def assemble(services: Services) -> Flask:
     observe(app, services.metrics)
     answer_errors(app)
     for routes in (
-        *(jobs, artifacts, batches, schedules, webhooks, completions, responses, models),
+        *(jobs, artifacts, batches, schedules, webhooks, completions, responses, files, models),
         *(tenants, usage, admin, health, docs),
     ):
         app.register_blueprint(routes.blueprint(services))

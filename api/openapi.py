@@ -76,7 +76,7 @@ def _schemas(operations: Iterable[Operation]) -> tuple[Json, dict[type[BaseModel
     """Return all schemas by name, and a reference to each model's."""
     modes: dict[type[BaseModel], JsonSchemaMode] = {responses.Problem: "serialization"}
     for operation in operations:
-        modes |= {model: "validation" for model in (operation.body, operation.form, operation.query) if model}
+        modes |= {model: "validation" for model in operation.takes if model}
         modes |= {answer.model: "serialization" for answer in operation.answers.values() if answer.model}
     references, definitions = models_json_schema(
         list(modes.items()), ref_template="#/components/schemas/{model}", title=None
@@ -98,6 +98,9 @@ def _operation(operation: Operation, schemas: Json, reference: dict[type[BaseMod
     if operation.body:
         schema = reference[operation.body]
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if operation.upload:
+        schema = _upload(schemas[operation.upload.__name__])
+        described["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
     if operation.form:
         described["requestBody"]["content"]["multipart/form-data"] = _form(reference[operation.form])
     if operation.security == "operator":
@@ -106,6 +109,12 @@ def _operation(operation: Operation, schemas: Json, reference: dict[type[BaseMod
         described["security"] = [{"key": []}]
         described["description"] = f"Scope: {operation.security}."
     return described
+
+
+def _upload(form: Json) -> Json:
+    """Return a form of fields and a file."""
+    file = {"type": "string", "format": "binary"}
+    return form | {"properties": form["properties"] | {"file": file}, "required": [*form["required"], "file"]}
 
 
 def _form(options: Json) -> Json:

@@ -48,9 +48,14 @@ class Operation:
     security: Security | None = None
     body: type[BaseModel] | None = None
     form: type[BaseModel] | None = None  # or this, as one part of a form beside a file
+    upload: type[BaseModel] | None = None  # fields of a form beside its file
     query: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()  # request headers that mean something here
     errors: tuple[int, ...] = field(default=())  # beside those of all operations alike
+
+    @property
+    def takes(self) -> tuple[type[BaseModel] | None, ...]:
+        return self.body, self.form, self.upload, self.query
 
 
 OPERATIONS = (
@@ -129,8 +134,8 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/batches", "Batches", "Submit a batch: all of its items are taken, or none",
-        {202: Answer(batch_answers.Batch, headers=("Location", "Idempotent-Replayed", "Retry-After"))},
-        "jobs:write", body=batch_requests.BatchRequest, form=batch_requests.BatchOptions,
+        {202: Answer(batch_answers.BatchInItsForm, headers=("Location", "Idempotent-Replayed", "Retry-After"))},
+        "jobs:write", body=batch_requests.AnyBatchRequest, form=batch_requests.BatchOptions,
         headers=("Idempotency-Key",), errors=SUBMIT_ERRORS,
     ),
     Operation(
@@ -139,7 +144,7 @@ OPERATIONS = (
     ),
     Operation(
         "GET", "/v1/batches/{batch_id}", "Batches", "Look at a batch",
-        {200: Answer(batch_answers.Batch, headers=("Retry-After",))}, "jobs:read", errors=(404,),
+        {200: Answer(batch_answers.BatchInItsForm, headers=("Retry-After",))}, "jobs:read", errors=(404,),
     ),
     Operation(
         "GET", "/v1/batches/{batch_id}/results", "Batches", "Read what has ended, as a file that grows",
@@ -149,11 +154,11 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/batches/{batch_id}/cancel", "Batches", "End a batch now; one that is over stays as it is",
-        {200: Answer(batch_answers.Batch)}, "jobs:write", errors=(404,),
+        {200: Answer(batch_answers.BatchInItsForm)}, "jobs:write", errors=(404,),
     ),
     Operation(
         "POST", "/v1/batches/{batch_id}/retry", "Batches", "Run again what did not succeed, as a batch of its own",
-        {202: Answer(batch_answers.Batch, headers=("Location", "Retry-After"))},
+        {202: Answer(batch_answers.BatchInItsForm, headers=("Location", "Retry-After"))},
         "jobs:write", body=batch_requests.RetryRequest, errors=(400, 404, 409, 413, 415),
     ),
     Operation(
@@ -285,6 +290,26 @@ OPERATIONS = (
     Operation(
         "DELETE", "/v1/responses/{response_id}", "OpenAI", "Delete a response that is over",
         {200: Answer(answers.DeletedResponse)}, "jobs:write", errors=(404, 409),
+    ),
+    Operation(
+        "POST", "/v1/files", "OpenAI", "Upload a file of a batch's lines",
+        {200: Answer(answers.File)}, "jobs:write", upload=openai.FileForm, errors=(400, 413, 415),
+    ),
+    Operation(
+        "GET", "/v1/files", "OpenAI", "List files",
+        {200: Answer(answers.FileList)}, "jobs:read", query=openai.FileQuery, errors=(400,),
+    ),
+    Operation(
+        "GET", "/v1/files/{file_id}", "OpenAI", "Look at a file",
+        {200: Answer(answers.File)}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "GET", "/v1/files/{file_id}/content", "OpenAI", "Read a file",
+        {200: Answer(media="application/octet-stream")}, "jobs:read", errors=(404,),
+    ),
+    Operation(
+        "DELETE", "/v1/files/{file_id}", "OpenAI", "Delete a file",
+        {200: Answer(answers.DeletedFile)}, "jobs:write", errors=(404, 409),
     ),
     Operation(
         "GET", "/v1/usage", "Usage", "Look at what was billed, by day and model",

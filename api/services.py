@@ -13,7 +13,10 @@ from api.bulk import BulkSubmissions
 from api.following import Follower
 from api.metrics import Metrics
 from api.openai.attending import Attending
+from api.openai.batch_files import BatchFiles
+from api.openai.batching import OpenAIBatches
 from api.openai.orders import Orders
+from api.openai.storing import Files
 from api.oversight import Oversight
 from api.readiness import Readiness
 from api.reading import JobReader
@@ -49,6 +52,9 @@ class Services:
     waiting: WaitingRoom
     follower: Follower
     orders: Orders
+    files: Files
+    openai_batches: OpenAIBatches
+    batch_files: BatchFiles
     attending: Attending
     tenancy: Tenancy
     accounts: Accounts

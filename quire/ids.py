@@ -10,6 +10,7 @@ ENDPOINT, EVENT, DELIVERY = "whk", "evt", "dlv"
 SCHEDULE = "sch"
 RESPONSE = "resp"  # a job that is one of OpenAI's responses
 FILE = "file"
+OUTPUT_FILE, ERROR_FILE = "file_output", "file_error"  # of a batch, whose id theirs is
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

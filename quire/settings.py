@@ -80,6 +80,8 @@ class Settings(ModelSettings, DatabaseSettings):
     max_schedules: int = Field(default=1_000, ge=1)  # of a tenant
     max_webhooks: int = Field(default=20, ge=1)  # endpoints of a tenant
     max_open_batches: int = Field(default=100, ge=1)  # of a tenant, that are not over
+    max_file_bytes: int = Field(default=200_000_000, ge=1_000)  # of one uploaded file
+    max_stored_bytes: int = Field(default=2_000_000_000, ge=1_000)  # of all uploaded files of one tenant
     max_waiters: int = Field(default=256, ge=0)  # long polls and event streams a process holds open at once
     max_wait_seconds: float = Field(default=60.0, ge=0)
     max_stream_seconds: float = Field(default=1800.0, gt=0)  # then a reader of events has to come back

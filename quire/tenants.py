@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from quire import batches, jobs
 from quire.crypto import KEY_BYTES, KeyRing
 from quire.errors import Conflict, NotFound, UndecryptableError
-from quire.store import Receipt, Tenant, forgetting, receipt
+from quire.store import Receipt, Tenant, file, forgetting, receipt
 from quire.store import lane as lanes
 from quire.store import tenant as tenants
 from quire.store.base import now
@@ -23,6 +23,7 @@ from quire.store.base import now
 DESTROYED = "destroyed"  # in the place of the master key's name
 FINGERPRINT = b"quire data key"
 BATCH = 500  # rows that one step removes at most
+FILES = 5  # of up to some hundred parts each
 SAMPLES = 3  # data keys of each master key that are tried
 
 
@@ -117,8 +118,10 @@ def erase(session: Session) -> int:
         open_one.chunks += removed.chunks
         open_one.artifacts += removed.artifacts
         return removed.jobs
-    if keys := forgetting.remove_idempotency_keys(session, tenant_id, BATCH):
-        return keys
+    if more := file.erase(session, tenant_id, FILES) or forgetting.remove_idempotency_keys(
+        session, tenant_id, BATCH
+    ):
+        return more
     forgetting.remove_tenant(session, tenant_id)
     open_one.completed_at = now(session)
     return 1

@@ -6,7 +6,7 @@ from quire import batches
 from quire.crypto import KeyRing
 from quire.database import Database
 from quire.errors import UndecryptableError
-from quire.store import chunk, forgetting, idempotency
+from quire.store import chunk, file, forgetting, idempotency
 from quire.store.base import now
 from quire.store.tenant import not_on_master_key
 from quire.webhooks import delivering
@@ -14,6 +14,7 @@ from quire.webhooks import delivering
 log = logging.getLogger(__name__)
 
 BATCH = 500
+FILES = 5  # of up to some hundred parts each
 WEEKS_AHEAD = 2
 
 
@@ -52,6 +53,12 @@ def forget_batches(database: Database, days: int | None) -> int:
         old = batches.forget(session, days, BATCH)
     with database.service() as session:
         return old + batches.forget_received(session, BATCH)
+
+
+def forget_files(database: Database) -> int:
+    """Delete uploaded files that have expired, or whose upload broke off."""
+    with database.service() as session:
+        return file.forget(session, FILES)
 
 
 def forget_events(database: Database, days: int) -> int:

@@ -2,8 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, RootModel
 
+from api.openai.answers import FileBatch
 from api.responses import Failure, JobPiece, Moment, Page, Response, Usage
 from quire.store.batch import BatchState
 from quire.store.job import State
@@ -41,8 +42,14 @@ class Batch(Response):
     finished_at: Moment | None
 
 
+class BatchInItsForm(RootModel[Batch | FileBatch]):
+    """A batch, in the form that it was asked for in."""
+
+
 class BatchPage(Page):
-    data: list[Batch]
+    data: list[Batch | FileBatch]
+    first_id: str | None = Field(description="As clients of OpenAI's read it, which go on behind the last id.")
+    last_id: str | None
 
 
 class BatchResult(Response):

@@ -10,7 +10,7 @@ from werkzeug.datastructures import FileStorage
 
 from api.batches.lines import csv_rows, json_lines
 from api.batches.requests import BatchOptions, BatchRequest
-from api.body import BodyReader, canonical, parse
+from api.body import canonical, parse
 from quire.asking.entries import Entry, filled, inline
 from quire.asking.validation import checked
 from quire.errors import InvalidField
@@ -29,17 +29,15 @@ class Received:
     identity: bytes
 
 
-def received(request: Request, bodies: BodyReader, most_bytes: int) -> Received:
-    """Read a request for a batch.
+def received(request: Request, body: dict[str, Any] | None, most_bytes: int) -> Received:
+    """Read a request for a batch; without a body it is a form.
 
     Raises:
         InvalidField, InvalidJSON, UnsupportedMediaType, BodyTooLarge: see docs/api.md.
 
     """
-    if request.mimetype == MULTIPART:
+    if body is None:
         return _form(request, most_bytes)
-    request.max_content_length = bodies.limit + 1
-    body = bodies.read(request)
     wanted = checked(BatchRequest, body)
     if wanted.rows is not None:
         entries = filled(wanted.template or {}, inline("rows", wanted.rows))

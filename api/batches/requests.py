@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, RootModel, model_validator
 
+from api.openai.schemas import FileBatchRequest
 from api.schemas import MAX_INT, PageQuery, Request
 from quire.asking.fields import MetadataKey, MetadataValue, Moment, wrong
 from quire.asking.request import MAX_SEED
@@ -68,6 +69,10 @@ class RetryRequest(Request):
     states: list[Literal["failed", "expired", "cancelled"]] = Field(
         default=["failed", "expired"], min_length=1, max_length=3
     )
+
+
+class AnyBatchRequest(RootModel[BatchRequest | FileBatchRequest]):
+    """With items or rows, or with a file of OpenAI's form."""
 
 
 class BatchQuery(PageQuery):

@@ -29,8 +29,9 @@ class BatchReader:
         with self._database.tenant(tenant_id) as session:
             return shown(session, [batches.find(session, tenant_id, batch_id)])[0]
 
-    def page(self, tenant_id: UUID, query: BatchQuery) -> answers.BatchPage:
-        before = position(ids.BATCH, query.after)
+    def page(self, tenant_id: UUID, query: BatchQuery) -> tuple[list[answers.Batch], str | None]:
+        """Return a page, and the cursor of the next if there is one."""
+        before = ids.parse(ids.BATCH, query.after or "") or position(ids.BATCH, query.after)
         wanted = select(Batch).where(Batch.tenant_id == tenant_id, Batch.state != BatchState.RECEIVING)
         if query.state:
             wanted = wanted.where(Batch.state.in_(query.state))
@@ -40,9 +41,7 @@ class BatchReader:
             rows = session.scalars(wanted.order_by(Batch.id.desc()).limit(query.limit + 1)).all()
             data = shown(session, rows[: query.limit])
         more = len(rows) > query.limit
-        return answers.BatchPage(
-            data=data, has_more=more, next_cursor=cursor(ids.BATCH, rows[query.limit - 1].id) if more else None
-        )
+        return data, cursor(ids.BATCH, rows[query.limit - 1].id) if more else None
 
     def cancel(self, tenant_id: UUID, batch_id: UUID) -> answers.Batch:
         """End a batch now; one that is over is shown as it is."""

@@ -156,3 +156,48 @@ class DeletedFile(Response):
     id: str
     object: Literal["file"] = "file"
     deleted: Literal[True] = True
+
+
+# ---- batches ---------------------------------------------------------------------------------------------
+
+
+class LineError(Response):
+    code: str
+    line: int | None
+    message: str
+    param: str | None
+
+
+class BatchErrors(Response):
+    object: Literal["list"] = "list"
+    data: list[LineError]
+
+
+class RequestCounts(Response):
+    total: int
+    completed: int
+    failed: int
+
+
+class FileBatch(Response):
+    """A batch that was asked for in OpenAI's form."""
+
+    id: str
+    object: Literal["batch"] = "batch"
+    endpoint: str
+    input_file_id: str
+    completion_window: Literal["24h"] = "24h"
+    status: Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelled"]
+    errors: BatchErrors | None
+    output_file_id: str | None
+    error_file_id: str | None
+    request_counts: RequestCounts
+    metadata: dict[str, str]
+    created_at: int = Field(description="Seconds since 1970, as all times here.")
+    in_progress_at: int | None
+    expires_at: int | None
+    completed_at: int | None
+    failed_at: int | None
+    expired_at: int | None
+    cancelled_at: int | None
+    usage: ResponseUsage

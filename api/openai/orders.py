@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy.orm import Session
+
 from api.body import canonical
 from api.openai.errors import ModelNotFound
 from api.submission import Wakes, keys_in_use_are_told
@@ -20,6 +22,7 @@ from quire.spec import ResponseMode
 from quire.store import Tenant
 
 # From what was sent and the model to the jobs that it asks for.
+Find = Callable[[UUID, str], ChosenModel]  # of a tenant, by its name
 Asks = Callable[[ChosenModel], Sequence[JobRequest]]
 
 
@@ -82,14 +85,27 @@ class Orders:
             keyed = _once(key, once)
             if keyed and (first := jobs.first_made_before(session, tenant_id, keyed)):
                 return Order(tenant_id, ids.run(first, count), (), keyed, quotas)
-            try:
-                chosen = self._catalogue.find(session, model)
-            except UnknownModel as error:
-                raise ModelNotFound(error.detail, fields=error.fields) from None
+            chosen = self._find(session, model)
         run = ids.new_run(count)
         asked = zip(run, asks(chosen), strict=True)
         news = [drafted(job, tenant_id, key, wanted, chosen, response=response) for job, wanted in asked]
         return Order(tenant_id, run, news, keyed, quotas)
+
+    def model(self, tenant_id: UUID, name: str) -> ChosenModel:
+        """Return a model for texts.
+
+        Raises:
+            ModelNotFound, ModelNotReady: there is none of that name, or not yet.
+
+        """
+        with self._database.tenant(tenant_id) as session:
+            return self._find(session, name)
+
+    def _find(self, session: Session, name: str) -> ChosenModel:
+        try:
+            return self._catalogue.find(session, name)
+        except UnknownModel as error:
+            raise ModelNotFound(error.detail, fields=error.fields) from None
 
     def place(self, order: Order) -> None:
         """Queue the jobs, all or none.

@@ -144,6 +144,27 @@ class FileQuery(Request):
     purpose: str | None = Field(default=None, max_length=64)
 
 
+class OutputExpiry(Request):
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=3_600, le=2_592_000, multiple_of=3_600, description="Whole hours.")
+
+
+class FileBatchRequest(Request):
+    """POST /v1/batches with the file of the lines; null is the same as nothing."""
+
+    input_file_id: Annotated[str, Field(max_length=200)]
+    endpoint: Literal["/v1/completions", "/v1/responses"]
+    completion_window: Literal["24h"]
+    metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
+    output_expires_after: OutputExpiry | None = Field(
+        default=None, description="The batch is deleted so long after its end, with what it has written."
+    )
+
+    @property
+    def retention_hours(self) -> int | None:
+        return self.output_expires_after.seconds // 3_600 if self.output_expires_after else None
+
+
 def _without(body: Any, refused: Mapping[str, str]) -> Any:
     """Refuse fields that are known, and cannot be honoured."""
     for name, why in refused.items():

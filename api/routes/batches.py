@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import chain
+from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, Response, request
@@ -9,10 +10,13 @@ from flask import Blueprint, Response, request
 from api import replies
 from api.auth import Scope
 from api.batches import answers, cursors
-from api.batches.receiving import received
+from api.batches.receiving import MULTIPART, received
 from api.batches.requests import BatchQuery, ResultsQuery, RetryRequest
 from api.batches.results import Format
+from api.body import canonical
 from api.conditional import idempotency_key
+from api.openai.fields import without_nulls
+from api.openai.schemas import FileBatchRequest
 from api.ranges import RANGE
 from api.services import Services
 from api.validation import checked_query
@@ -22,6 +26,7 @@ from quire.batches import Cursor
 from quire.errors import NotFound, RangeNotSatisfiable
 from quire.jobs import Once
 
+FILE_ID = "input_file_id"  # what tells a body of OpenAI's form from our own
 ROUTE = b"POST /v1/batches\n"  # part of the fingerprint: a key belongs to one route
 MEDIA = {"jsonl": "application/jsonl", "csv": "text/csv"}
 LONGEST_SPAN = 4_000_000  # bytes that one range is answered with at most
@@ -51,10 +56,14 @@ class BatchRoutes:
         self._results = services.batches.results
         self._retrying = services.batches.retrying
         self._most_bytes = services.batches.most_bytes
+        self._openai = services.openai_batches
 
     def submit(self) -> Response:
         tenant, key = self._tenant(Scope.WRITE), idempotency_key(request)
-        asked = received(request, self._bulk_bodies, self._most_bytes)
+        body = self._body()
+        if body is not None and FILE_ID in body:
+            return self._submit_file(tenant, key, without_nulls(body))
+        asked = received(request, body, self._most_bytes)
         owner = self._opening.owner(tenant)
         once = Once(key, owner.key.fingerprint(ROUTE + asked.identity)) if key else None
         opened = self._opening.open(owner, asked.options, asked.entries, once=once)
@@ -65,11 +74,17 @@ class BatchRoutes:
 
     def index(self) -> Response:
         tenant = self._tenant(Scope.READ)
-        return replies.shown(self._reader.page(tenant, checked_query(BatchQuery, request.args)))
+        rows, following = self._reader.page(tenant, checked_query(BatchQuery, request.args))
+        data = self._openai.forms(tenant, rows)
+        first, last = (data[0].id, data[-1].id) if data else (None, None)
+        page = answers.BatchPage(
+            data=data, has_more=following is not None, next_cursor=following, first_id=first, last_id=last
+        )
+        return replies.shown(page)
 
     def show(self, batch_id: str) -> Response:
         tenant = self._tenant(Scope.READ)
-        return _answer(self._reader.one(tenant, _id(batch_id)))
+        return self._answer(tenant, self._reader.one(tenant, _id(batch_id)))
 
     def results(self, batch_id: str) -> Response:
         tenant, batch = self._tenant(Scope.READ), _id(batch_id)
@@ -86,7 +101,7 @@ class BatchRoutes:
 
     def cancel(self, batch_id: str) -> Response:
         tenant = self._tenant(Scope.WRITE)
-        return _answer(self._reader.cancel(tenant, _id(batch_id)))
+        return self._answer(tenant, self._reader.cancel(tenant, _id(batch_id)))
 
     def retry(self, batch_id: str) -> Response:
         tenant, batch = self._tenant(Scope.WRITE), _id(batch_id)
@@ -108,19 +123,33 @@ class BatchRoutes:
         return answer
 
     def _made(self, tenant: UUID, batch: UUID) -> Response:
-        answer = _answer(self._reader.one(tenant, batch), 202)
+        answer = self._answer(tenant, self._reader.one(tenant, batch), 202)
         answer.headers["Location"] = f"/v1/batches/{ids.show(ids.BATCH, batch)}"
         return answer
 
+    def _answer(self, tenant: UUID, found: answers.Batch, status: int = 200) -> Response:
+        [form] = self._openai.forms(tenant, [found])
+        answer = replies.shown(form, status)
+        if not found.state.is_over:
+            answer.headers["Retry-After"] = str(RUNNING_SECONDS)
+        return answer
+
+    def _body(self) -> dict[str, Any] | None:
+        """Return the body; None if it is a form."""
+        if request.mimetype == MULTIPART:
+            return None
+        request.max_content_length = self._bulk_bodies.limit + 1
+        return self._bulk_bodies.read(request)
+
+    def _submit_file(self, tenant: UUID, key: str | None, body: dict[str, Any]) -> Response:
+        """Make a batch of a file, as OpenAI's clients ask for it."""
+        wanted = checked(FileBatchRequest, body)
+        owner = self._opening.owner(tenant)
+        once = Once(key, owner.key.fingerprint(ROUTE + canonical(body))) if key else None
+        return self._made(tenant, self._openai.create(tenant, wanted, once))
+
     def _tenant(self, scope: Scope) -> UUID:
         return self._authenticator.tenant(request, scope).tenant_id
-
-
-def _answer(shown: answers.Batch, status: int = 200) -> Response:
-    answer = replies.shown(shown, status)
-    if not shown.state.is_over:
-        answer.headers["Retry-After"] = str(RUNNING_SECONDS)
-    return answer
 
 
 def _file(lines: Iterable[bytes], form: Format, *, after: Cursor | None = None, status: int = 200) -> Response:

@@ -4,12 +4,14 @@ from quire.store.artifact import Artifact, ArtifactPart
 from quire.store.base import Base
 from quire.store.batch import Batch, BatchItem
 from quire.store.chunk import Chunk
+from quire.store.file import File, FilePart
 from quire.store.forecast import Forecast, Guess, LaneForecast
 from quire.store.idempotency import IdempotencyKey
 from quire.store.job import Job
 from quire.store.lane import Lane
 from quire.store.ledger import Entry
 from quire.store.model import Model
+from quire.store.openai_batch import OpenAIBatch
 from quire.store.receipt import Receipt
 from quire.store.schedule import Occurrence, Schedule, ScheduleVersion
 from quire.store.tenant import ApiKey, Tenant
@@ -30,6 +32,8 @@ __all__ = [
     "Endpoint",
     "Entry",
     "Event",
+    "File",
+    "FilePart",
     "Forecast",
     "Guess",
     "IdempotencyKey",
@@ -38,6 +42,7 @@ __all__ = [
     "LaneForecast",
     "Model",
     "Occurrence",
+    "OpenAIBatch",
     "Receipt",
     "Schedule",
     "ScheduleVersion",

@@ -4,14 +4,15 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.orm import Session
 
 from quire.store.base import now
-from quire.store.webhook import Attempt, Delivery, DeliveryState, Endpoint, Event
+from quire.store.webhook import Delivery, DeliveryState, Endpoint, Event
 
 # The ladder of the standard: seconds from each attempt to the next.
 LADDER = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
@@ -43,6 +44,21 @@ DUE = text("""
     SELECT due.id FROM chosen CROSS JOIN LATERAL (
         SELECT id FROM webhook_deliveries WHERE endpoint_id = chosen.id AND state = 'pending'
             AND due_at <= clock_timestamp() ORDER BY due_at LIMIT CASE WHEN suspect THEN 1 ELSE :each END) AS due
+""")
+# Whoever was slower than the lease has been overtaken: that attempt is in the log already.
+WRITE = text("""
+    WITH outcome AS MATERIALIZED (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:attempts AS int[]), CAST(:states AS text[]),
+            CAST(:rungs AS int[]), CAST(:waits AS float8[]), CAST(:statuses AS int[]), CAST(:errors AS text[]),
+            CAST(:seconds AS float8[])) AS outcome (id, attempts, state, rung, wait, status, error, seconds)),
+    mine AS (
+        UPDATE webhook_deliveries AS delivery SET attempts = delivery.attempts + 1, state = outcome.state,
+            rung = outcome.rung, due_at = clock_timestamp() + make_interval(secs => outcome.wait),
+            delivered_at = CASE WHEN outcome.state = 'delivered' THEN clock_timestamp() END
+        FROM outcome WHERE delivery.id = outcome.id AND delivery.attempts = outcome.attempts
+        RETURNING delivery.id, delivery.tenant_id)
+    INSERT INTO webhook_attempts (delivery_id, number, tenant_id, status, error, seconds)
+    SELECT id, outcome.attempts + 1, tenant_id, status, error, seconds FROM mine JOIN outcome USING (id)
 """)
 
 
@@ -100,9 +116,23 @@ def take(
 
 
 def write(session: Session, outcomes: Sequence[Outcome]) -> None:
-    """Write what attempts came to: the log, and when the next is due."""
-    for outcome in sorted(outcomes, key=lambda each: each.due.id):
-        _write(session, outcome)
+    """Write what attempts came to, in their order: the log, when the next is due, how their endpoints stand."""
+    if not outcomes:
+        return
+    moment = now(session)
+    after = [_next(outcome) for outcome in outcomes]
+    session.execute(WRITE, {
+        "ids": [outcome.due.id for outcome in outcomes],
+        "attempts": [outcome.due.attempts for outcome in outcomes],
+        "states": [step.state.value for step in after],
+        "rungs": [step.rung for step in after],
+        "waits": [step.wait for step in after],
+        "statuses": [outcome.status for outcome in outcomes],
+        "errors": [outcome.error for outcome in outcomes],
+        "seconds": [outcome.seconds for outcome in outcomes],
+    })  # fmt: skip
+    for endpoint, its in _by_endpoint(outcomes).items():
+        session.execute(update(Endpoint).where(Endpoint.id == endpoint).values(**_standing(its, moment)))
 
 
 def give_back(session: Session, untried: Sequence[Due]) -> None:
@@ -112,39 +142,39 @@ def give_back(session: Session, untried: Sequence[Due]) -> None:
         session.execute(update(Delivery).where(*waiting).values(due_at=now(session)))
 
 
-def _write(session: Session, outcome: Outcome) -> None:
-    due = outcome.due
-    moment = now(session)
-    # Whoever was slower than the lease has been overtaken: that attempt is in the log already.
-    mine = (
-        update(Delivery)
-        .where(Delivery.id == due.id, Delivery.attempts == due.attempts)
-        .values(attempts=due.attempts + 1, **_next(outcome, moment))
-        .returning(Delivery.id)
-    )
-    if session.scalar(mine) is None:
-        return
-    session.execute(insert(Attempt).values(
-        delivery_id=due.id, number=due.attempts + 1, tenant_id=due.event.tenant_id, status=outcome.status,
-        error=outcome.error, seconds=outcome.seconds,
-    ))  # fmt: skip
-    session.execute(update(Endpoint).where(Endpoint.id == due.endpoint.id).values(**_standing(outcome, moment)))
+@dataclass(frozen=True)
+class _Next:
+    """What becomes of a delivery; `wait`: seconds until it is due again."""
+
+    state: DeliveryState
+    rung: int
+    wait: float = 0.0
 
 
-def _next(outcome: Outcome, moment: Any) -> dict[str, Any]:
+def _next(outcome: Outcome) -> _Next:
     rung = outcome.due.rung
     if outcome.delivered:
-        return {"state": DeliveryState.DELIVERED, "delivered_at": moment}
+        return _Next(DeliveryState.DELIVERED, rung)
     if outcome.status == GONE or rung >= len(LADDER):
-        return {"state": DeliveryState.FAILED}
-    return {"rung": rung + 1, "due_at": moment + timedelta(seconds=LADDER[rung])}
+        return _Next(DeliveryState.FAILED, rung)
+    return _Next(DeliveryState.PENDING, rung + 1, LADDER[rung])
 
 
-def _standing(outcome: Outcome, moment: Any) -> dict[str, Any]:
-    if outcome.delivered:
-        return {"failures": 0}
-    gone = {"disabled_at": moment, "disabled_why": "It answered 410 Gone."} if outcome.status == GONE else {}
-    return {"failures": Endpoint.failures + 1} | gone
+def _by_endpoint(outcomes: Sequence[Outcome]) -> dict[UUID, list[Outcome]]:
+    found: dict[UUID, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        found[outcome.due.endpoint.id].append(outcome)
+    return dict(sorted(found.items()))
+
+
+def _standing(outcomes: Sequence[Outcome], moment: Any) -> dict[str, Any]:
+    """Return how an endpoint stands after its outcomes: failures since the last success."""
+    failed = list(takewhile(lambda outcome: not outcome.delivered, reversed(outcomes)))
+    known = len(failed) < len(outcomes)  # a success among them
+    standing: dict[str, Any] = {"failures": len(failed) if known else Endpoint.failures + len(failed)}
+    if any(outcome.status == GONE for outcome in outcomes):
+        standing |= {"disabled_at": moment, "disabled_why": "It answered 410 Gone."}
+    return standing
 
 
 def prune(session: Session, days: int) -> int:

@@ -1,6 +1,7 @@
 """The official OpenAI client, unchanged, on the whole system as `quire up` starts it."""
 
 import itertools
+import json
 import subprocess
 import sys
 import time
@@ -107,8 +108,8 @@ def test_a_client_that_goes_away_cancels_its_job(system: System, client: OpenAI)
 
 def test_a_background_response_is_polled_followed_and_cancelled(client: OpenAI) -> None:
     made = client.responses.create(model=MODEL, input=PROMPT, background=True, max_output_tokens=24)
-    while (seen := client.responses.retrieve(made.id)).status in {"queued", "in_progress"}:
-        time.sleep(0.05)
+    until(lambda: client.responses.retrieve(made.id).status not in {"queued", "in_progress"}, seconds=60)
+    seen = client.responses.retrieve(made.id)
     assert seen.status in {"completed", "incomplete"}
     events = list(client.responses.retrieve(made.id, stream=True))
     rest = list(client.responses.retrieve(made.id, stream=True, starting_after=3))
@@ -130,3 +131,47 @@ def test_errors_are_of_the_classes_that_the_client_knows(client: OpenAI, system:
     with pytest.raises(openai.AuthenticationError):
         OpenAI(base_url=f"{system.url}/v1", api_key="qk_no").models.list()
     assert {model.id for model in client.models.list()} == {MODEL, SLOW}
+
+
+def lines(count: int, model: str, broken: int = 0, **body: Any) -> bytes:
+    """A file of completions, the first of each hundred with a body that is refused until `broken` are."""
+    asked = [{"model": model, "prompt": PROMPT, **body} for _ in range(count)]
+    for number in range(0, broken * 100, 100):
+        asked[number]["suffix"] = "The end."
+    requests = [
+        {"custom_id": f"line-{number}", "method": "POST", "url": "/v1/completions", "body": each}
+        for number, each in enumerate(asked)
+    ]
+    return "\n".join(map(json.dumps, requests)).encode()
+
+
+def batch(client: OpenAI, content: bytes) -> Any:
+    file = client.files.create(file=("lines.jsonl", content), purpose="batch")
+    return client.batches.create(input_file_id=file.id, endpoint="/v1/completions", completion_window="24h")
+
+
+def ended(client: OpenAI, made: Any) -> Any:
+    until(lambda: client.batches.retrieve(made.id).status != "in_progress", seconds=240)
+    return client.batches.retrieve(made.id)
+
+
+def test_a_batch_of_a_thousand_lines_goes_to_its_end(client: OpenAI) -> None:
+    made = ended(client, batch(client, lines(1_000, MODEL, broken=10, max_tokens=4)))
+
+    counts = made.request_counts
+    assert (made.status, counts.total, counts.completed, counts.failed) == ("completed", 1_000, 990, 10)
+    output = [json.loads(each) for each in client.files.content(made.output_file_id).text.splitlines()]
+    errors = [json.loads(each) for each in client.files.content(made.error_file_id).text.splitlines()]
+    assert len({each["custom_id"] for each in output}) == 990
+    assert {each["response"]["body"]["error"]["param"] for each in errors} == {"suffix"}
+    assert {each["custom_id"] for each in errors} == {f"line-{number}" for number in range(0, 1_000, 100)}
+
+
+def test_a_batch_is_cancelled_in_its_midst(client: OpenAI) -> None:
+    made = batch(client, lines(200, SLOW, max_tokens=400))
+
+    cancelled = client.batches.cancel(made.id)
+
+    assert cancelled.status == "cancelled"
+    errors = [json.loads(each) for each in client.files.content(cancelled.error_file_id).text.splitlines()]
+    assert {each["error"]["code"] for each in errors} == {"batch_cancelled"}

@@ -1,5 +1,6 @@
 """The document says what the app does: each route is in it, and real answers are what it says they are."""
 
+import io
 import re
 from contextlib import nullcontext
 from html.parser import HTMLParser
@@ -83,6 +84,7 @@ def test_real_answers_are_what_the_document_says(
         "model_name": MODEL,
     }
     ids |= webhook_ids(api) | {"schedule_id": schedule_id(api)}
+    ids["file_id"] = str(shown(api.post("/v1/files", data=upload()))["id"])
     response = {"model": MODEL, "input": "Once", "background": True}
     ids["response_id"] = shown(api.post("/v1/responses", json=response))["id"]
     etag = api.get(f"/v1/jobs/{job['id']}").headers["ETag"]
@@ -129,10 +131,15 @@ def test_real_answers_are_what_the_document_says(
             tag = api.get(f"/v1/jobs/{files}/artifacts/tune-0.mid").headers["ETag"] if "name" in names else etag
             headers = {206: {"Range": "bytes=0-1"}, 304: {"If-None-Match": tag}}.get(status, {})
             json = bodies.get(operation.path) if operation.body else None
+            sent = {"data": upload()} if operation.upload else {"json": json}
             with worker.at_work() if operation.path in WAITING else nullcontext():
-                answer = who.request(operation.method, operation.path.format(**names), headers=headers, json=json)
+                answer = who.request(operation.method, operation.path.format(**names), headers=headers, **sent)
             assert answer.status_code == status, (operation.path, answer.text)
             check(answer, operation.answers[status])
+
+
+def upload() -> dict[str, Any]:
+    return {"purpose": "batch", "file": (io.BytesIO(b"{}"), "lines.jsonl")}
 
 
 def schedule_id(api: Api) -> str:

@@ -1,5 +1,6 @@
 """Every route fuzzed from its OpenAPI document: no 5xx, answers as described, and nothing of another tenant."""
 
+import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -149,6 +150,7 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
         "schedule_id": schedules,
         "tenant_id": spare,
         "key_id": keys,
+        "file_id": [file_of(mine, "Once"), file_of(theirs, MARK)],
         "response_id": [response_of(mine, "Once"), response_of(mine, "Twice"), response_of(theirs, MARK)],
         "model_name": [testing.MODEL, "unloaded"],
         "name": ["tune-0.mid", "tune-0.svg", "tune-0.wav"],
@@ -157,6 +159,11 @@ def world(postgres_server: str, template: str) -> Iterator[World]:
     app.extensions["quire"].waiting.close()
     database.close()
     testing.drop_database(postgres_server, url)
+
+
+def file_of(api: Api, text: str) -> str:
+    form = {"purpose": "batch", "file": (io.BytesIO(text.encode()), text)}
+    return str(shown(api.post("/v1/files", data=form))["id"])
 
 
 def response_of(api: Api, text: str) -> str:

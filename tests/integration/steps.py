@@ -17,10 +17,13 @@ from quire.store import (
     Delivery,
     Endpoint,
     Event,
+    File,
+    FilePart,
     Job,
     Lane,
     Model,
     Occurrence,
+    OpenAIBatch,
     Schedule,
     ScheduleVersion,
     Tenant,
@@ -74,13 +77,27 @@ def webhook(place: Place, owner: Tenant) -> None:
     """An endpoint with a delivery that was tried once."""
     told, sent = new_id(), new_id()
     with place.database.service() as session:
-        endpoint = Endpoint(id=new_id(), tenant_id=owner.id, url="https://a.example/", events=["*"], secret=b"")
+        endpoint = Endpoint(
+            id=new_id(), tenant_id=owner.id, url="https://a.example/", events=["webhook.test"], secret=b""
+        )
         event = Event(id=told, tenant_id=owner.id, type="job.succeeded", data={})
         session.add_all([endpoint, event])
         session.flush()
         session.add(Delivery(id=sent, event_id=told, endpoint_id=endpoint.id, tenant_id=owner.id))
         session.flush()
         session.add(Attempt(delivery_id=sent, number=1, tenant_id=owner.id, seconds=0.1))
+
+
+def file(place: Place, owner: Tenant) -> None:
+    """A file of one part, and a batch that was made of it."""
+    made = new_id()
+    with place.database.tenant(owner.id) as session:
+        session.add(File(id=made, tenant_id=owner.id, complete=True, filename="f", purpose="batch"))
+        session.flush()
+        session.add(FilePart(file_id=made, part=0, tenant_id=owner.id, body=b""))
+    note = OpenAIBatch(batch_id=batch(place, 1, owner), tenant_id=owner.id, endpoint="", input_file_id=made)
+    with place.database.tenant(owner.id) as session:
+        session.add(note)
 
 
 def schedule(place: Place, owner: Tenant) -> None:

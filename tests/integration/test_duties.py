@@ -16,7 +16,7 @@ from tests.integration import steps
 NAMES = [
     "release", "expire", "reap", "fire", "plan", "make_batches", "batches", "overdue_batches", "webhooks",
     "old_webhooks", "top_up", "accounts", "forecast", "compact", "partitions", "put_back", "budget", "budgets",
-    "erase", "retention", "old_batches", "rewrap", "idempotency",
+    "erase", "retention", "old_batches", "old_files", "rewrap", "idempotency",
 ]  # fmt: skip
 
 

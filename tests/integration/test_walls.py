@@ -26,12 +26,15 @@ TABLES = (
     "batch_items",
     "batches",
     "chunks",
+    "file_parts",
+    "files",
     "idempotency_keys",
     "jobs",
     "lane_forecasts",
     "lanes",
     "ledger",
     "occurrences",
+    "openai_batches",
     "schedule_versions",
     "schedules",
     "usage",
@@ -60,6 +63,7 @@ def furnish(place: Place, owner: Tenant) -> None:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
     steps.webhook(place, owner)
     steps.schedule(place, owner)
+    steps.file(place, owner)
     steps.batch(place, 1, owner)
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.keep(place, claimed, Made(0, "abc", b"X:1"))
