@@ -1,4 +1,7 @@
-"""`python -m bench.longform`: books with each guard, measured beside plain windows and human text."""
+"""`python -m bench.longform [guards]`: books with each guard, measured beside plain windows and human text.
+
+`python -m bench.longform costs`: what books cost; see costs.py.
+"""
 
 import argparse
 import json
@@ -8,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench.longform import measures
+from bench.longform import costs, measures
 from bench.longform.measures import NGrams, mean
 from quire.longform import Guard, Plan, PlannedPart, heading
 from quire.pieces import Entry, Piece, fold
@@ -80,12 +83,18 @@ def measured(books: list[list[Piece]], model: NGrams, decode: Callable[[Sequence
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="?", default="guards", choices=("guards", "costs"))
     parser.add_argument("--books", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=2048, help="of each book")
     parser.add_argument("--temperature", type=float, default=0.5, help="low ones loop")
     parser.add_argument("--model", default=str(REPOSITORY / "checkpoints" / "quire-verse"))
     parser.add_argument("--write", action="store_true", help=f"into {RESULTS.name}")
+    parser.add_argument("--probes", type=int, default=20, help="costs: short jobs that wait beside books")
+    parser.add_argument("--note", help="costs: what is to be known of the machine, beside the figures")
     asked = parser.parse_args()
+    if asked.part == "costs":
+        costs.main(asked.books, asked.probes, asked.note)
+        return
     engine = Engine.load(asked.model, slots=asked.books * 3, device="cpu", precision="int8")
     engine.start()
     human = [engine.tokenizer.encode(json.loads(line)) for line in HUMAN.read_text().splitlines()]
