@@ -42,7 +42,7 @@ up: $(KERNELS) ## run the whole system on this machine until Ctrl-C
 	@$(RUN) -m quire.local
 
 test: $(KERNELS) ## run all tests, in minutes
-	$(RUN) -m pytest -n 2 --dist loadscope
+	$(RUN) -m pytest -n 3 --dist loadscope
 
 check: $(INSTALLED) ## format, lint, types, layers and known vulnerabilities, in seconds
 	$(RUN) -m ruff format --check .

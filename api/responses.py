@@ -199,7 +199,7 @@ class PlannedBook(Response):
     longform: Plan
     windows: int = Field(description="Prompts that will be composed.")
     max_tokens: int = Field(description="Of all parts, at most.")
-    reserved_tokens: int = Field(description="What the job would reserve of the tenant's budget.")
+    reserved_tokens: int = Field(description="Of the tenant's budget, at most; a window at a time.")
     prompt: str = Field(description="Of the first window.")
 
 

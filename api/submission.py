@@ -13,7 +13,7 @@ from api import presenter, responses
 from api.body import canonical
 from api.reading import JobReader
 from quire import ids, jobs
-from quire.asking.books import ContinueRequest, continued
+from quire.asking.books import ContinueRequest, continued, of_continuation
 from quire.asking.composing import composed
 from quire.asking.drafting import Catalogue, drafted
 from quire.asking.request import JobRequest
@@ -124,9 +124,11 @@ class Submissions:
                 asked = checked(ContinueRequest, body)
                 earlier = self._reader.earlier(session, tenant_id, goes_on_with)
                 body = continued(asked, earlier)
-            wanted = checked(JobRequest, body)
-            model = self._catalogue.find(session, wanted.model, wanted.kind)
-        submission = drafted(ids.new_id(), tenant_id, key, wanted, model, earlier)
+            with _named_as_asked(continues=earlier is not None):
+                wanted = checked(JobRequest, body)
+                model = self._catalogue.find(session, wanted.model, wanted.kind)
+        with _named_as_asked(continues=earlier is not None):
+            submission = drafted(ids.new_id(), tenant_id, key, wanted, model, earlier)
         return _Ready(submission, key, once, tenant.quotas)
 
     def plan(self, tenant_id: UUID, body: dict[str, Any]) -> responses.PlannedBook:
@@ -153,6 +155,15 @@ class Submissions:
             )
             shown = self._reader.present(session, row, ready.key)
             return Accepted(shown, replayed=row.id != ready.submission.id)
+
+
+@contextmanager
+def _named_as_asked(*, continues: bool) -> Iterator[None]:
+    """Around the checks of a job: what a request to continue a book has got wrong, it reads in its own names."""
+    try:
+        yield
+    except InvalidField as error:
+        raise of_continuation(error) if continues else error from None
 
 
 @contextmanager

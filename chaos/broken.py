@@ -44,7 +44,7 @@ BREAKAGES = {
         "api/submission.py",
         (
             (
-                "Once(idempotency_key, key.fingerprint(ROUTE + canonical(body))) if idempotency_key else None",
+                "Once(idempotency_key, key.fingerprint(route + canonical(body))) if idempotency_key else None",
                 "None",
             ),
         ),

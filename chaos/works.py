@@ -8,6 +8,8 @@ POISON = "Poison, poison, poison"  # kills its process
 RAISING = "Raise, raise, raise"  # raises in the engine
 SLOW = "Slowly, slowly, slowly"  # makes every step of its engine last PACE seconds
 PACE = 0.05
+BOOK = "Page by page"  # and so does a book of this title, BOOK_PACE
+BOOK_PACE = 0.02
 
 PROMPTS = (
     "The sea", "And all the night", "Winter came", "O moon", "The old house", "Spring rain", "A bird",

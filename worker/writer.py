@@ -80,7 +80,7 @@ class JobLog:
         if self._taken and self.key:
             gained = as_entries(fold(self._taken))
             rows = [chunk_row(self.job.id, self.job.tenant_id, self.key, self._end, gained)]
-        return Report(self.job.id, self.job.fence, rows, outcome, self._turn)
+        return Report(self.job.id, self.job.fence, rows, outcome, self._turn if self.meter else None)
 
     def _is_ready(self) -> bool:
         if _tokens(self._pending):

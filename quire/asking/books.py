@@ -1,7 +1,7 @@
 """Long-form works: what may be asked of one, and the plan that is made of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -154,6 +154,13 @@ def continued(asked: ContinueRequest, earlier: Earlier) -> dict[str, Any]:
         | asked.model_dump(include={"parts", "tokens", "words"}, exclude_none=True)
         | {"guard": plan.guard.model_dump()},
     }
+
+
+def of_continuation(error: InvalidField) -> InvalidField:
+    """Return the error about a book that goes on, with its fields named as the request to continue has them."""
+    problems = tuple(replace(problem, field=problem.field.removeprefix("longform.")) for problem in error.fields)
+    first = problems[0]
+    return InvalidField(f"{first.field}: {first.message}", fields=problems)
 
 
 def planned(asked: BookRequest, context: int, spans: Spans, *, first: int = 1) -> Plan:

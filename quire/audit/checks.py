@@ -39,23 +39,24 @@ OPEN_WITHOUT_LIVE_JOB = Check(
 )
 SETTLED_OF_LIVE_JOB = Check(
     "settled_of_live_job",
-    "no job that is queued or running is settled",
+    "every job that is queued or running has one open entry",
     f"""
     SELECT 'entry of job ' || jobs.id || ', which is ' || jobs.state AS what
     FROM jobs JOIN ledger ON ledger.job_id = jobs.id
-    WHERE jobs.state IN {LIVE} AND ledger.settled_at IS NOT NULL
+    WHERE jobs.state IN {LIVE} GROUP BY jobs.id HAVING count(*) FILTER (WHERE ledger.settled_at IS NULL) <> 1
     """,  # noqa: S608
 )
 WRONG_BILL = Check(
     "wrong_bill",
     "every job that is over is billed its prompt, if it ever ran, and the tokens that it delivered",
     """
-    SELECT 'job ' || jobs.id || ': billed ' || coalesce(ledger.prompt_tokens, -1) || ' + '
-        || coalesce(ledger.completion_tokens, -1) || ', delivered ' || jobs.completion_tokens AS what
+    SELECT 'job ' || jobs.id || ': billed ' || coalesce(sum(ledger.prompt_tokens), -1) || ' + '
+        || coalesce(sum(ledger.completion_tokens), -1) || ', delivered ' || jobs.completion_tokens AS what
     FROM jobs JOIN ledger ON ledger.job_id = jobs.id
-    WHERE jobs.finished_at IS NOT NULL AND ledger.settled_at IS NOT NULL
-        AND (ledger.completion_tokens IS DISTINCT FROM jobs.completion_tokens
-            OR ledger.prompt_tokens IS DISTINCT FROM
+    WHERE jobs.finished_at IS NOT NULL
+    GROUP BY jobs.id HAVING bool_and(ledger.settled_at IS NOT NULL)
+        AND (sum(ledger.completion_tokens) IS DISTINCT FROM jobs.completion_tokens
+            OR sum(ledger.prompt_tokens) IS DISTINCT FROM
                 CASE WHEN started_at IS NULL THEN 0 ELSE jobs.prompt_tokens END)
     """,
 )

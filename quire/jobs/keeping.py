@@ -5,8 +5,9 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from quire import fairness
+from quire.jobs import slicing
 from quire.jobs.steps import Step, end_by_decree, put_back, take
-from quire.store import blame, job_steps
+from quire.store import blame, job_steps, slices
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.job import Hold, State
@@ -41,23 +42,28 @@ def put_back_suspended(session: Session) -> int:
 
 
 def hold_over_budget(session: Session) -> int:
-    """Put running books back whose tenant's tokens of the day are used up, and hold them until there are more."""
+    """Put running books back whose tenant has used more tokens today than it may, since its limit was lowered."""
     running = job_steps.lock_over_budget(session, BATCH)
     put_back(session, running)
-    for job in running:
-        job.hold = Hold.BUDGET
-    session.flush()
+    job_steps.hold(session, {job.id for job in running}, Hold.BUDGET)
     return len(running)
 
 
 def release_within_budget(session: Session) -> int:
-    """Let books go on whose tenant has tokens again: another day has begun, or the limit was raised."""
+    """Let books go on whose tenant has tokens for a slice: another day has begun, or the limit was raised."""
     held = job_steps.lock_within_budget(session, BATCH)
-    for job in held:
-        job.hold = Hold.NONE
-    session.flush()
-    lanes.wake(session, [LaneKey(job.model, job.tenant_id) for job in held])
-    return len(held)
+    ends = chunks.ends(session, [job.id for job in held])
+    written = {job: end.offset for job, end in ends.items()}
+    short: set[UUID] = set()
+    for job in held:  # one by one, for what one of a tenant's reserves the next one cannot
+        books = slices.open_entries(session, [job.id])
+        without = slicing.without_room(books, written)
+        short |= without
+        slicing.reserve(session, [book for book in books if book.id not in without], written)
+    free = [job for job in held if job.id not in short]
+    job_steps.hold(session, {job.id for job in free}, Hold.NONE)
+    lanes.wake(session, [LaneKey(job.model, job.tenant_id) for job in free])
+    return len(free)
 
 
 def cancel_live(session: Session, tenant_id: UUID) -> int:

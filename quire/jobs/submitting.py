@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from quire import errors
+from quire.jobs import slicing
 from quire.jobs.admission import admit, reserve
 from quire.jobs.backlogs import Backlogs
 from quire.jobs.steps import end_by_decree, put_back
@@ -44,7 +45,12 @@ class Submission:
 
     @property
     def reserved(self) -> int:
-        """Tokens that may be billed at most: draws that are not delivered are work, but not billed."""
+        """Tokens that may be billed at most: draws that are not delivered are work, but not billed.
+
+        Those of a book are reserved as it goes.
+        """
+        if self.kind is Kind.LONGFORM:
+            return slicing.first(self.prompt_tokens, self.max_tokens, self.estimate)
         return self.prompt_tokens + self.max_tokens
 
 

@@ -9,12 +9,13 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from quire.crypto import WrappedKey
+from quire.jobs import slicing
 from quire.jobs.steps import Step, take
-from quire.store import Chunk, artifact, job_steps, turns
+from quire.store import Chunk, artifact, blame, job_steps, slices, turns
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.artifact import Sealed
-from quire.store.job import Run, State
+from quire.store.job import Hold, Run, State
 from quire.store.job_steps import Move
 from quire.store.lane import Change, LaneKey
 
@@ -57,7 +58,8 @@ class Report:
     fence: int
     rows: Sequence[dict[str, object]] = ()
     outcome: Outcome | None = None
-    turn: int = 0  # work of a book since the last report, charged as it goes; not part of the outcome's
+    # Work of a book since the last report, charged as it goes; not part of the outcome's. None: it is no book.
+    turn: int | None = None
 
     @property
     def run(self) -> Run:
@@ -106,13 +108,19 @@ def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
     """Write what a worker says of its jobs: text first, then outcomes, settlements and lanes.
 
     A worker that does not know whether its last report was written sends the same again.
-    Returns the runs that are no longer this worker's, of which nothing was written.
+    Returns the runs that are no longer this worker's, of which nothing was written; and those of books that were
+    held, because the tenant's tokens of the day are used up.
     """
     runs = [report.run for report in reports]
     mine = job_steps.lock_fenced(session, runs)
     valid = [report for report in reports if report.run in mine]
     chunks.append(session, [row for report in valid for row in report.rows])
-    steps = [
+    written = {report.job_id: _end(report) for report in valid if report.turn is not None and report.rows}
+    books = slices.open_entries(session, written) if written else []
+    over = {report.job_id for report in valid if report.outcome}
+    held = slicing.without_room(books, written) - over
+    steps = [Step(Move(job_id, State.QUEUED, new_fence=True), work=0) for job_id in held]
+    steps += [
         Step(
             Move(report.job_id, ended.state, completion_tokens=ended.completion_tokens, error=ended.error),
             work=ended.work,
@@ -121,16 +129,31 @@ def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
         if (ended := report.outcome)
     ]
     take(session, steps, _turns(session, valid))
-    return set(runs) - mine
+    job_steps.hold(session, held, Hold.BUDGET)
+    slicing.reserve(session, books, written, stopping=held | over)
+    return (set(runs) - mine) | {run for run in mine if run.job_id in held}
+
+
+def _end(report: Report) -> int:
+    """Return where a log ends with its report, in tokens."""
+    last = report.rows[-1]
+    return int(str(last["offset"])) + int(str(last["tokens"]))
 
 
 def _turns(session: Session, reports: Sequence[Report]) -> dict[LaneKey, int]:
-    """Return the work of jobs charged as they go, by lane."""
+    """Return the work of jobs charged as they go, by lane.
+
+    One that has written more since its last worker died is no job that kills workers: it would have stopped at the
+    same place. A book of hours may lose as many workers as it likes.
+    """
     work = {report.job_id: report.turn for report in reports if report.turn}
     if not work:
         return {}
+    grown = {report.job_id for report in reports if report.rows}
+    rows = session.execute(turns.OF_JOBS, {"jobs": list(work)}).all()
+    blame.exonerate(session, [row.id for row in rows if row.attempts and row.id in grown])
     by_lane: Counter[LaneKey] = Counter()
-    for row in session.execute(turns.OF_JOBS, {"jobs": list(work)}):
+    for row in rows:
         by_lane[LaneKey(row.model, row.tenant_id)] += work[row.id]
     return dict(by_lane)
 

@@ -31,6 +31,14 @@ ACQUIT = text("""
     WHERE id = suspect
 """)
 
+EXONERATE = text("UPDATE jobs SET attempts = 0, lost_workers = '{}' WHERE id = ANY (CAST(:jobs AS uuid[]))")
+
+
+def exonerate(session: Session, jobs: Sequence[UUID]) -> None:
+    """Forget the workers that locked jobs have lost."""
+    if jobs:
+        session.execute(EXONERATE, {"jobs": list(jobs)})
+
 
 def mark_alone(session: Session, job_id: UUID, fence: int) -> bool:
     """Note that a running job has its engine to itself; False if it is somebody else's by now."""

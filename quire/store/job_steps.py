@@ -1,7 +1,7 @@
 """The statements that lock jobs and move them. Decisions stand in quire/jobs/."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -85,6 +85,15 @@ def lock_within_budget(session: Session, limit: int) -> Sequence[Job]:
     """Lock books held for their tenant's budget, which has tokens again."""
     books = select(Job).where(HELD, Job.hold == Hold.BUDGET, text(f"NOT {OVER_BUDGET}"))
     return session.scalars(_some(books, Job.id, limit)).all()
+
+
+HOLD = text("UPDATE jobs SET hold = :hold WHERE id = ANY (CAST(:jobs AS uuid[]))")
+
+
+def hold(session: Session, jobs: Collection[UUID], reason: Hold) -> None:
+    """Hold queued jobs that are locked."""
+    if jobs:
+        session.execute(HOLD, {"jobs": list(jobs), "hold": int(reason)})
 
 
 def lock_live(session: Session, tenant_id: UUID, limit: int) -> Sequence[Job]:

@@ -21,7 +21,7 @@ WAITING = text("""
     ORDER BY virtual_time LIMIT :most
 """)
 OWN = text("SELECT tenant_id, virtual_time FROM lanes WHERE model = :model AND tenant_id = ANY (:tenants)")
-OF_JOBS = text("SELECT id, model, tenant_id FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))")
+OF_JOBS = text("SELECT id, model, tenant_id, attempts FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))")
 
 
 def waiting(session: Session, model: str, most: int) -> list[Waiting]:

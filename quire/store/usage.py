@@ -25,7 +25,7 @@ class Usage(Base):
     day: Mapped[date] = mapped_column(Date, primary_key=True)  # in UTC
     model: Mapped[str] = mapped_column(primary_key=True)
     reserved: Mapped[Big] = mapped_column(BigInteger, server_default="0")  # tokens of jobs not yet taken over
-    jobs: Mapped[int] = mapped_column(server_default="0")  # settled
+    jobs: Mapped[int] = mapped_column(server_default="0")  # settled; a book of several days in each
     prompt_tokens: Mapped[Big] = mapped_column(BigInteger, server_default="0")  # billed
     completion_tokens: Mapped[Big] = mapped_column(BigInteger, server_default="0")
 
@@ -47,10 +47,11 @@ TO_MIDNIGHT = text("""
 """)
 TAKE_OVER = text("""
     WITH settled AS MATERIALIZED (
-        SELECT job_id FROM ledger WHERE settled_at IS NOT NULL AND NOT folded
+        SELECT job_id, day FROM ledger WHERE settled_at IS NOT NULL AND NOT folded
         ORDER BY job_id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED),
     folded AS (
-        UPDATE ledger SET folded = true FROM settled WHERE ledger.job_id = settled.job_id
+        UPDATE ledger SET folded = true FROM settled
+        WHERE ledger.job_id = settled.job_id AND ledger.day = settled.day
         RETURNING ledger.tenant_id, ledger.day, ledger.model, reserved, prompt_tokens, completion_tokens)
     SELECT tenant_id, day, model, sum(reserved) AS reserved, count(*) AS jobs,
         sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens

@@ -30,6 +30,7 @@ def add(groups: Groups) -> None:
         ("cancel", cancel, "end a job now; what is written stays"),
         ("pause", pause, "hold a job; what is written stays"),
         ("resume", resume, "let a paused job go on"),
+        ("continue", continue_, "hand in a job that writes more parts of a finished book, and print its id"),
         ("delete", delete, "remove a job that has ended, with its text"),
     ):
         parser = command(commands, name, run, text)
@@ -40,6 +41,8 @@ def add(groups: Groups) -> None:
             parser.add_argument("folder", metavar="DIR", type=Path, help="made if it is not there")
         if name == "book":
             parser.add_argument("file", metavar="FILE", type=Path, help="ends in .md, .txt, .html or .epub")
+        if name == "continue":
+            _more(parser)
         if name == "output":
             parser.add_argument("--piece", type=int, metavar="N", help="only this one, counted from 0")
 
@@ -53,6 +56,14 @@ def _list(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--limit", type=int, default=20, metavar="N", help="at most this many (default: 20)")
     amount.add_argument("--all", action="store_true", help="every one")
+
+
+def _more(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--parts", type=int, required=True, metavar="N", help="how many more")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--tokens", type=int, metavar="N", help="of each part")
+    length.add_argument("--words", type=int, metavar="N", help="of each part, in place of tokens")
+    parser.add_argument("--seed", type=int, metavar="N", help="drawn if not given")
 
 
 def list_(args: argparse.Namespace, quire: Quire, out: Output) -> int:
@@ -130,6 +141,15 @@ def pause(args: argparse.Namespace, quire: Quire, out: Output) -> int:
 def resume(args: argparse.Namespace, quire: Quire, out: Output) -> int:
     job = quire.jobs.resume(args.job_id)
     out.result(job.raw, standing(job))
+    return Exit.OK
+
+
+def continue_(args: argparse.Namespace, quire: Quire, out: Output) -> int:
+    given = {name: getattr(args, name) for name in ("tokens", "words", "seed")}
+    job = quire.jobs.go_on(
+        args.job_id, args.parts, **{name: each for name, each in given.items() if each is not None}
+    )
+    out.result(job.raw, job.id)
     return Exit.OK
 
 

@@ -77,7 +77,7 @@ def test_an_error_stores_no_key(api: Api) -> None:
 
 def test_a_retry_after_the_deadline_still_gets_its_job(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     first = api.submit(headers=KEY, deadline="2900-01-01T00:00:00Z")
-    monkeypatch.setattr("api.schemas.datetime", FarFuture)
+    monkeypatch.setattr("quire.asking.request.datetime", FarFuture)
 
     again = api.submit(headers=KEY, deadline="2900-01-01T00:00:00Z")
     assert (again.status_code, shown(again)["id"]) == (202, shown(first)["id"])

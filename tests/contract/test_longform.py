@@ -100,12 +100,15 @@ def test_what_does_not_go_with_a_book_is_refused(api: Api) -> None:
     assert fields(api.post("/v1/jobs", json=body() | {"model": "unloaded"})) == set()
 
 
-def test_a_book_beyond_the_budget_is_refused(api: Api, operator: Api, place: Any) -> None:
+def test_a_book_may_be_longer_than_a_day_but_its_first_window_must_fit(
+    api: Api, operator: Api, place: Any
+) -> None:
     from quire import ids
 
     tenant = ids.show(ids.TENANT, place.tenant.id)
-    operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 600})
+    operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 350})
 
+    assert api.submitted(**body())["progress"]["max_tokens"] == 640
     problem(api.post("/v1/jobs", json=body()), 429, "daily_tokens_exceeded")
 
 
@@ -179,3 +182,12 @@ def test_a_finished_book_is_continued_by_a_job_of_its_own(api: Api, worker: Fake
     spec = Spec.decode(data_key(place.tenant).open(sealed, f"job:{job_id}"))
     assert bytes(spec.before) == b"We sailed.Ice."
     assert fields(api.post(f"/v1/jobs/{book}/continue", json={"parts": 0})) == {"parts"}
+    for more, field in (
+        ({"parts": 200, "tokens": 99_999}, "parts"),
+        ({"parts": 1, "tokens": 100_001}, "tokens"),
+        ({"parts": 1, "tokens": 3}, "tokens"),
+        ({"parts": [{"words": 1}]}, "parts.0.words"),
+    ):
+        answer = api.post(f"/v1/jobs/{book}/continue", json=more)
+        problem(answer, 400, "invalid_field")
+        assert fields(answer) == {field}

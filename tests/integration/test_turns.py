@@ -100,6 +100,27 @@ def test_a_book_charges_its_lane_as_it_goes_and_nothing_twice(place: Place) -> N
     assert (steps.lane(place).virtual_time, steps.lane(place).outstanding) == (115, 0)
 
 
+def test_a_book_that_went_on_is_not_blamed_for_the_workers_it_has_lost(place: Place) -> None:
+    book = steps.queued(place, kind=Kind.LONGFORM)
+    for _ in range(4):
+        worker = steps.worker(place)
+        (claimed,) = steps.claim(place, worker)
+        row = steps.rows(claimed, "Once")
+        steps.commit(place, Report(claimed.id, claimed.fence, row, turn=4))
+        steps.die(place, worker)
+        steps.requeue(place)
+        assert steps.job(place, book.id).attempts == 1
+
+    for _ in range(2):
+        worker = steps.worker(place)
+        (claimed,) = steps.claim(place, worker)
+        steps.commit(place, Report(claimed.id, claimed.fence, turn=4))
+        steps.die(place, worker)
+        steps.requeue(place)
+
+    assert steps.job(place, book.id).attempts == 2  # it stays where it is: the last one is run alone
+
+
 def test_a_book_whose_worker_is_lost_is_charged_its_turn_not_all_its_text(place: Place) -> None:
     book = steps.running(place, kind=Kind.LONGFORM, estimate=50)
     steps.commit(place, steps.report(book, "x" * 1000))

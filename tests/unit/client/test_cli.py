@@ -215,6 +215,16 @@ def test_output_is_the_text_and_nothing_else(command: Make) -> None:
     assert ran.script.requests[0].url.query == b"piece=1"
 
 
+def test_a_finished_book_is_continued_by_a_job_whose_id_is_printed(command: Make, job: Make) -> None:
+    ran = command("jobs continue job_9 --parts 2 --words 300", httpx.Response(202, json=job("queued")))
+
+    assert ran.out == "job_1\n"
+    (request,) = ran.script.requests
+    assert request.url.path == "/v1/jobs/job_9/continue"
+    assert ran.script.bodies == [{"parts": 2, "words": 300}]
+    assert command("jobs continue job_9 --parts 2 --words 3 --tokens 3").code == 2
+
+
 def test_cancel_and_delete_say_what_happened(command: Make, job: Make) -> None:
     assert command("jobs cancel job_1", httpx.Response(200, json=job("cancelled"))).out == "cancelled\n"
     assert command("jobs delete job_1", httpx.Response(204)).out == "deleted\n"

@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from worker.engine.native.library import BUILT, Level, compilable, path_of, sources
@@ -30,9 +31,11 @@ def main() -> int:
     for old in BUILT.iterdir():
         if old not in wanted:
             old.unlink()
-    for path, level in wanted.items():
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiling = {level: pool.submit(compile_level, level, path) for path, level in wanted.items()}
+    for level, compiled in compiling.items():
         try:
-            compile_level(level, path)
+            compiled.result()
         except (OSError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", "")
             sys.stderr.write(f"The kernels were not compiled for {level.name}: {error}\n{said}\n")
