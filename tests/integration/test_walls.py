@@ -63,8 +63,7 @@ def furnish(place: Place, owner: Tenant) -> None:
         jobs.submit(session, testing.submission(owner), once=Once("key", b"print"), quotas=Quotas(10, None))
     steps.webhook(place, owner)
     steps.schedule(place, owner)
-    steps.file(place, owner)
-    steps.batch(place, 1, owner)
+    steps.file(place, owner)  # and a batch that was made of it
     (claimed,) = steps.claim(place, steps.worker(place))
     steps.keep(place, claimed, Made(0, "abc", b"X:1"))
     steps.succeed(place, claimed, "Hello")
