@@ -14,6 +14,7 @@ from chaos.oracle import make_checkpoint
 from chaos.readers import Audience
 from chaos.system import WORKERS, Choices, System, running
 from chaos.works import BOOK
+from quire_client import Quire
 
 pytestmark = pytest.mark.acceptance
 
@@ -71,8 +72,11 @@ class Shelf:
         self.system.until(lambda: self.system.has_ended(book), SECONDS, "the book to end")
         return self.system.ask(ENDS, book.removeprefix("job_"))[0]
 
+    def look(self, book: str) -> dict[str, Any]:
+        return self._ask("GET", f"/{book}")
+
     def texts(self, book: str) -> list[str]:
-        return [str(piece["text"]) for piece in self._ask("GET", f"/{book}")["output"]["pieces"]]
+        return [str(piece["text"]) for piece in self.look(book)["output"]["pieces"]]
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +142,22 @@ def test_every_reader_sees_every_event_once_through_the_deaths_of_worker_api_and
     assert all(reader.pieces == stored for reader in audience.readers)
     assert sum(reader.truncated for reader in audience.readers) == 0
     assert sum(reader.connections for reader in audience.readers) > READERS
+
+
+def test_a_book_that_uses_up_its_day_waits_and_goes_on_to_the_same_text_when_the_limit_is_raised(
+    shelf: Shelf,
+) -> None:
+    shelf.system.restore()
+    with Quire(shelf.system.url, admin_token=shelf.system.admin_token) as operator:
+        tenant = operator.tenants.create("thrifty", max_tokens_per_day=5 * WINDOW).id
+        thrifty = Shelf(shelf.system, Account("thrifty", operator.keys.create(tenant).secret or ""))
+        book = thrifty.begin(seed=8)
+        shelf.system.until(lambda: thrifty.look(book)["blocked_by"] == "quota", SECONDS, "the day to be used up")
+        assert 0 < thrifty.written(book) < 2 * PART
+
+        operator.tenants.change(tenant, max_tokens_per_day=None)
+
+    assert thrifty.end(book)[:2] == ("succeeded", 0)
+    unlimited = shelf.begin(seed=8)
+    shelf.end(unlimited)
+    assert thrifty.texts(book) == shelf.texts(unlimited)
