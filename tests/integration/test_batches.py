@@ -238,7 +238,8 @@ def test_an_item_that_could_not_be_one_has_its_place_at_once(place: Place) -> No
         batch = batches.open_batch(session, Draft(tenant_id=place.tenant.id, priority=0), most_open=10)
         good = Item(1, "good", testing.submission(place.tenant, id=batch.job(1)))
         bad = Item(0, "bad", None, {"code": "invalid", "message": "No."})
-        batches.add_items(session, batch, [bad, good])
+        for piece in ([bad], [good]):  # in one transaction
+            batches.add_items(session, batch, piece)
         batches.release(session, batch)
     turn(place)
     work(place, steps.worker(place), 1)
