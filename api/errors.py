@@ -10,7 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
-from api import rates, responses
+from api import problems, rates
 from api.openai.errors import Unfinished
 from quire.errors import (
     BadRequest,
@@ -72,24 +72,24 @@ def body(error: QuireError, instance: str) -> str:
         rates.tell(error.allowance)
     kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     param = error.fields[0].field if error.fields else None
-    described = responses.Problem(
+    described = problems.Problem(
         title=status.phrase,
         status=status,
         code=error.code,
         detail=error.detail,
         instance=instance,
         fields=[
-            responses.WrongField(field=item.field, message=item.message, line=item.line) for item in error.fields
+            problems.WrongField(field=item.field, message=item.message, line=item.line) for item in error.fields
         ],
-        error=responses.OpenAIError(message=error.detail, type=kind, param=param, code=error.code),
+        error=problems.OpenAIError(message=error.detail, type=kind, param=param, code=error.code),
     )
     # In ASCII: a name that somebody sent may hold what UTF-8 cannot.
     return json.dumps(dict(described), default=_plain)
 
 
-def _plain(part: responses.WrongField | responses.OpenAIError) -> dict[str, object]:
+def _plain(part: problems.WrongField | problems.OpenAIError) -> dict[str, object]:
     """Only what is wrong in a file has a line."""
-    return part.model_dump(exclude_none=isinstance(part, responses.WrongField))
+    return part.model_dump(exclude_none=isinstance(part, problems.WrongField))
 
 
 def problem(error: QuireError) -> Response:

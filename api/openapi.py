@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from api import responses
+from api import problems
 from api.operations import OPERATIONS, Answer, Operation
 from quire import __version__
 
@@ -74,7 +74,7 @@ def document() -> Json:
 
 def _schemas(operations: Iterable[Operation]) -> tuple[Json, dict[type[BaseModel], Json]]:
     """Return all schemas by name, and a reference to each model's."""
-    modes: dict[type[BaseModel], JsonSchemaMode] = {responses.Problem: "serialization"}
+    modes: dict[type[BaseModel], JsonSchemaMode] = {problems.Problem: "serialization"}
     for operation in operations:
         modes |= {model: "validation" for model in operation.takes if model}
         modes |= {answer.model: "serialization" for answer in operation.answers.values() if answer.model}
@@ -174,5 +174,5 @@ def _errors(operation: Operation) -> list[int]:
 
 
 def _error(status: int, reference: dict[type[BaseModel], Json]) -> Json:
-    content = {"application/problem+json": {"schema": reference[responses.Problem]}}
+    content = {"application/problem+json": {"schema": reference[problems.Problem]}}
     return {"description": HTTPStatus(status).phrase, "content": content}

@@ -378,29 +378,3 @@ class Ready(Response):
     postgres: Literal["ok"] = "ok"
     migration: str
     redis: Literal["ok", "unavailable"] = Field(description="Submitting works without it.")
-
-
-class WrongField(Response):
-    field: str
-    message: str
-    line: int | None = Field(default=None, description="In a file that was sent, from 1.")
-
-
-class OpenAIError(Response):
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class Problem(Response):
-    """RFC 9457, with an `error` member in OpenAI's form."""
-
-    type: Literal["about:blank"] = "about:blank"
-    title: str
-    status: int
-    code: str
-    detail: str
-    instance: str
-    fields: list[WrongField]
-    error: OpenAIError

@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api import responses
+from api import problems
 from api.auth import NewKey
 from quire.database import Database
 from quire.ids import new_id
@@ -80,7 +80,7 @@ def problem(answer: TestResponse, status: int, code: str | None = None) -> dict[
     assert answer.status_code == status, answer.text
     assert answer.mimetype == "application/problem+json"
     assert answer.headers["X-Request-Id"]
-    value = responses.Problem.model_validate_json(answer.data, strict=True)
+    value = problems.Problem.model_validate_json(answer.data, strict=True)
     assert value.status == status
     assert value.error.message == value.detail
     assert value.error.code == value.code

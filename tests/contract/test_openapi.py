@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from api import responses
+from api import problems
 from api.operations import OPERATIONS, Operation
 from quire.testing import MODEL, Place
 from tests.contract.client import Api, shown
@@ -174,7 +174,7 @@ def test_every_error_of_the_contract_is_described_as_a_problem(shared: Any, stat
     assert described
     for answer in described:
         reference = answer["content"]["application/problem+json"]["schema"]["$ref"]
-        assert reference.endswith(responses.Problem.__name__)
+        assert reference.endswith(problems.Problem.__name__)
 
 
 def test_the_page_is_whole_and_needs_nothing_from_elsewhere(shared: Any) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api import responses
+from api import problems
 from quire import testing
 from quire.embedded.server import free_port
 from quire.settings import REPOSITORY
@@ -88,7 +88,7 @@ def test_what_cannot_be_parsed_gets_a_problem(server: Server, request_: bytes, s
 
     assert (answer.status, answer.getheader("Content-Type")) == (status, "application/problem+json")
     assert answer.getheader("X-Request-Id")
-    value = responses.Problem.model_validate_json(answer.content, strict=True)
+    value = problems.Problem.model_validate_json(answer.content, strict=True)
     assert (value.status, value.code, value.error.code) == (status, code, code)
 
 
