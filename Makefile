@@ -85,8 +85,6 @@ chaos: $(KERNELS) ## thousands of jobs under faults and proof of their ends, in 
 	$(RUN) -m chaos --broken fence --write
 	$(RUN) -m chaos --broken idempotency --write
 	$(RUN) -m chaos --jobs 1000 --rate 30 --seed 4 --model checkpoints/quire-verse --short --write
-	$(RUN) -m chaos --broken fence --write
-	$(RUN) -m chaos --broken idempotency --write
 
 clean: ## remove .venv and caches; the data in var/ stays
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -12,6 +12,7 @@ from api.body import BodyReader
 from api.bulk import BulkSubmissions
 from api.errors import answer_errors
 from api.following import Follower
+from api.intake import Intake, Wakes
 from api.metrics import Metrics
 from api.observing import observe
 from api.openai import completions, files, responses
@@ -27,7 +28,7 @@ from api.reading import JobReader
 from api.routes import admin, artifacts, batches, docs, health, jobs, models, schedules, tenants, usage, webhooks
 from api.schedules.keeping import Schedules
 from api.services import BatchServices, Services
-from api.submission import Submissions, Wakes
+from api.submission import Submissions
 from api.tenancy import Tenancy
 from api.throttle import Failures
 from api.waiting import Listens, WaitingRoom
@@ -69,9 +70,8 @@ def create_app(
     metrics = Metrics(database, waiting)
     publisher = publisher or Publisher(redis_url)
     catalogue = Catalogue(Tokenizers(), configured=tuple(settings.models), default_model=settings.default_model)
-    orders = Orders(
-        database=database, ring=ring, catalogue=catalogue, publisher=publisher, submitted=metrics.submitted
-    )
+    intake = Intake(database, ring, catalogue, publisher, metrics.submitted)
+    orders = Orders(intake)
     uploads = Files(database, ring, most_bytes=settings.max_file_bytes, most_stored=settings.max_stored_bytes)
     native = _batches(settings, database, ring, catalogue)
     services = Services(
@@ -85,21 +85,8 @@ def create_app(
         ),
         bodies=BodyReader(settings.max_body_bytes),
         bulk_bodies=BodyReader(settings.max_bulk_bytes),
-        submissions=Submissions(
-            database=database,
-            ring=ring,
-            reader=reader,
-            catalogue=catalogue,
-            publisher=publisher,
-            submitted=metrics.submitted,
-        ),
-        bulk_submissions=BulkSubmissions(
-            database=database,
-            ring=ring,
-            catalogue=catalogue,
-            publisher=publisher,
-            submitted=metrics.submitted,
-        ),
+        submissions=Submissions(intake, reader),
+        bulk_submissions=BulkSubmissions(intake),
         batches=native,
         schedules=Schedules(database, ring, catalogue, most=settings.max_schedules),
         webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),

@@ -1,37 +1,25 @@
 """The use case behind POST /v1/jobs: from a parsed body to a queued job, once for each Idempotency-Key."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
-from psycopg.errors import LockNotAvailable
-from sqlalchemy.exc import OperationalError
-
 from api import presenter, responses
-from api.body import canonical
+from api.intake import Intake, once_for
 from api.reading import JobReader
 from quire import ids, jobs
 from quire.asking.books import ContinueRequest, continued, of_continuation
 from quire.asking.composing import composed
-from quire.asking.drafting import Catalogue, drafted
+from quire.asking.drafting import drafted
+from quire.asking.items import Owner
 from quire.asking.request import JobRequest
 from quire.asking.validation import checked
-from quire.crypto import DataKey, KeyRing
-from quire.database import Database
-from quire.errors import IdempotencyKeyInUse, InvalidField
+from quire.errors import InvalidField
 from quire.jobs import Once, Submission
-from quire.quotas import Quotas
-from quire.store import Tenant
 
 ROUTE = b"POST /v1/jobs\n"  # part of the fingerprint: a key belongs to one route
-
-
-class Wakes(Protocol):
-    """Who wakes a slot of a model after the commit; `quire.queue.Publisher` is one. Never blocks, never raises."""
-
-    def wake(self, model: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -47,29 +35,14 @@ class _Ready:
     """A submission that needs nothing more from Postgres than to be written."""
 
     submission: Submission
-    key: DataKey
+    owner: Owner
     once: Once | None
-    quotas: Quotas
 
 
 class Submissions:
-    def __init__(
-        self,
-        *,
-        database: Database,
-        ring: KeyRing,
-        reader: JobReader,
-        catalogue: Catalogue,
-        publisher: Wakes,
-        submitted: Callable[[str], None],
-    ) -> None:
-        self._database = database
-        self._ring = ring
+    def __init__(self, intake: Intake, reader: JobReader) -> None:
+        self._intake = intake
         self._reader = reader
-        self._catalogue = catalogue
-        self._publisher = publisher
-        self._submitted = submitted  # is told the model of each new job
-        self._backlogs = jobs.Backlogs()
 
     def submit(self, tenant_id: UUID, body: dict[str, Any], idempotency_key: str | None) -> Accepted:
         """Queue the job that a body asks for.
@@ -98,9 +71,9 @@ class Submissions:
     def _accept(self, ready: _Ready | responses.Job) -> Accepted:
         accepted = self._write(ready) if isinstance(ready, _Ready) else Accepted(ready, replayed=True)
         if not accepted.replayed:
-            self._submitted(accepted.job.model)
+            self._intake.submitted(accepted.job.model)
             if accepted.job.queue.position is not None:  # a held job is nobody's yet
-                self._publisher.wake(accepted.job.model)
+                self._intake.publisher.wake(accepted.job.model)
         return accepted
 
     def _prepare(
@@ -111,14 +84,13 @@ class Submissions:
         goes_on_with: UUID | None = None,
     ) -> _Ready | responses.Job:
         """Check everything; or return the job that an equal request has made before."""
-        with self._database.tenant(tenant_id) as session:
-            tenant = session.get_one(Tenant, tenant_id)
-            key = self._ring.unwrap(tenant.wrapped_key, tenant_id)
+        with self._intake.database.tenant(tenant_id) as session:
+            owner = self._intake.owner(session, tenant_id)
             route = ROUTE if goes_on_with is None else f"POST /v1/jobs/{goes_on_with}/continue\n".encode()
-            once = Once(idempotency_key, key.fingerprint(route + canonical(body))) if idempotency_key else None
+            once = once_for(idempotency_key, owner.key, route, body)
             # Looked up before the body is checked: a deadline, say, may have passed since the job was made.
             if once and (row := jobs.made_before(session, tenant_id, once)):
-                return self._reader.present(session, row, key)
+                return self._reader.present(session, row, owner.key)
             earlier = None
             if goes_on_with is not None:
                 asked = checked(ContinueRequest, body)
@@ -126,10 +98,10 @@ class Submissions:
                 body = continued(asked, earlier)
             with _named_as_asked(continues=earlier is not None):
                 wanted = checked(JobRequest, body)
-                model = self._catalogue.find(session, wanted.model, wanted.kind)
+                model = self._intake.catalogue.find(session, wanted.model, wanted.kind)
         with _named_as_asked(continues=earlier is not None):
-            submission = drafted(ids.new_id(), tenant_id, key, wanted, model, earlier)
-        return _Ready(submission, key, once, tenant.quotas)
+            submission = drafted(ids.new_id(), tenant_id, owner.key, wanted, model, earlier)
+        return _Ready(submission, owner, once)
 
     def plan(self, tenant_id: UUID, body: dict[str, Any]) -> responses.PlannedBook:
         """Check the request of a book, and return what is planned for it.
@@ -141,19 +113,20 @@ class Submissions:
         wanted = checked(JobRequest, body)
         if wanted.kind != "longform":
             raise InvalidField.one("kind", "Should be longform: only books are planned")
-        with self._database.tenant(tenant_id) as session:
-            model = self._catalogue.find(session, wanted.model, wanted.kind)
+        with self._intake.database.tenant(tenant_id) as session:
+            model = self._intake.catalogue.find(session, wanted.model, wanted.kind)
         made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
         if made.spec.longform is None:
             raise LookupError("a book without a plan")
         return presenter.planned(model.name, made.spec.longform, made.spec.input.prompt, made.prompt_tokens)
 
     def _write(self, ready: _Ready) -> Accepted:
-        with keys_in_use_are_told(ready.once), self._database.tenant(ready.submission.tenant_id) as session:
+        owner, once = ready.owner, ready.once
+        with self._intake.writing(owner.tenant_id, once) as session:
             row = jobs.submit(
-                session, ready.submission, once=ready.once, quotas=ready.quotas, backlogs=self._backlogs
+                session, ready.submission, once=once, quotas=owner.quotas, backlogs=self._intake.backlogs
             )
-            shown = self._reader.present(session, row, ready.key)
+            shown = self._reader.present(session, row, owner.key)
             return Accepted(shown, replayed=row.id != ready.submission.id)
 
 
@@ -164,14 +137,3 @@ def _named_as_asked(*, continues: bool) -> Iterator[None]:
         yield
     except InvalidField as error:
         raise of_continuation(error) if continues else error from None
-
-
-@contextmanager
-def keys_in_use_are_told(once: Once | None) -> Iterator[None]:
-    """Around a submission: only a request with the same key, not committed yet, is waited for until a time-out."""
-    try:
-        yield
-    except OperationalError as error:
-        if once and isinstance(error.orig, LockNotAvailable):
-            raise IdempotencyKeyInUse from error
-        raise

@@ -26,9 +26,6 @@ METERS: Final = (
 )
 """Meters of English verse that a model knows; ballad meter alternates four and three iambs."""
 
-CHINESE_FORMS: Final = ("五绝", "七绝", "五律", "七律", "诗", "词", "曲", "文")
-"""诗 is verse in five or seven syllables of any other length; 文 is classical prose."""
-
 STYLES: Final = (
     "air",
     "clog",

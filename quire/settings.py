@@ -109,12 +109,12 @@ class Settings(ModelSettings, DatabaseSettings):
     soundfont: Path | None = None  # for the sound of tunes; default: one of the system's packages
     metrics_port: int | None = Field(default=None, ge=0, le=65535)  # worker and scheduler; unset: no listener
 
-    # The scheduler. A tenant may have a retention of its own in the place of this.
+    # The scheduler.
     tick_seconds: float = Field(default=0.25, gt=0)
     webhook_private: bool = False  # also http and private addresses, for tests and networks of one's own
     webhook_days: int = Field(default=30, ge=1)  # events and their deliveries are kept so long
     batch_window: int = Field(default=256, ge=1, le=10_000)  # items of one batch that are jobs at once
-    retention_days: int | None = Field(default=None, ge=1)  # of finished jobs; unset: for ever
+    retention_days: int | None = Field(default=None, ge=1)  # of finished jobs; tenants may have their own
 
     log_level: str = "INFO"
 

@@ -177,16 +177,6 @@ class FakePublisher:
         """Nothing is open."""
 
 
-class FakeNotices:
-    """Remembers the jobs that were told of."""
-
-    def __init__(self) -> None:
-        self.sent: list[UUID] = []
-
-    def send(self, jobs: Iterable[UUID]) -> None:
-        self.sent += jobs
-
-
 @dataclass(frozen=True)
 class Place:
     """One tenant in one database, with a model: where most tests begin."""

@@ -11,6 +11,7 @@ from typing import Any
 from training import config
 
 Figures = Mapping[str, Any]
+OPTIMISERS = {"adamw": "AdamW", "muon": "Muon for the matrices of the blocks and AdamW for the rest"}
 
 
 def spans(spread: Figures, digits: int = 0) -> str:
@@ -87,6 +88,7 @@ def render(settings: config.Config, figures: Figures) -> str:
         training=figures["training"],
         minutes=figures["training"]["seconds"] / 60,
         available=available,
+        optimiser=OPTIMISERS[settings.training.optimiser],
         passes=figures["training"]["tokens"] / available,
         packages="\n".join(
             f"- `{package.name}` {package.version} ({package.client}): {package.rights}."

@@ -47,8 +47,9 @@ class Model:
 
 @dataclass(frozen=True)
 class Training:
-    """Schedule and optimiser; shares are of the whole schedule, 0 to 1."""
+    """Schedule and optimiser, ``adamw`` or ``muon``; shares are of the whole schedule, 0 to 1."""
 
+    optimiser: str
     steps: int
     minutes: float
     rows: int

@@ -10,13 +10,13 @@ that a run ends on a cold rate whatever the machine's speed.
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from rich.progress import Progress as Bar
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from training import config
 from training.network import Network
@@ -24,17 +24,42 @@ from training.rows import Feed, HeldOut, held_out, load
 from training.schedule import Progress, learning_rate
 
 Losses = Callable[[Tensor, Tensor], Tensor]
+Optimisers = Sequence[torch.optim.Optimizer]
 STEPS_AHEAD = 2
+MOMENTUM = 0.95  # Muon's
 
 
-def new_optimiser(network: Network, settings: config.Training) -> torch.optim.AdamW:
-    """AdamW; decay on matrices only."""
+def new_optimisers(network: Network, settings: config.Training) -> Optimisers:
+    """AdamW, with decay on matrices only; with ``muon``, that has the matrices of the blocks instead.
+
+    Muon (Jordan et al. 2024) takes its updates orthogonal. Scaled to the usual size of AdamW's, as Liu
+    et al. (2025) have it, they share its learning rate and decay. `ValueError` names any other optimiser.
+    """
+    blocks = {p for p in network.transformer.h.parameters() if p.dim() == 2}
+    by_muon = {"adamw": set[nn.Parameter](), "muon": blocks}.get(settings.optimiser)
+    if by_muon is None:
+        raise ValueError(f"optimiser should be adamw or muon, not {settings.optimiser}")
+    rest = [p for p in network.parameters() if p not in by_muon]
     groups = [
-        {"params": [p for p in network.parameters() if p.dim() > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in network.parameters() if p.dim() == 1], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.dim() > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in rest if p.dim() == 1], "weight_decay": 0.0},
     ]
     moments = (settings.first_moment, settings.second_moment)
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=moments, fused=True)
+    found: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=settings.learning_rate, betas=moments, fused=True)
+    ]
+    if by_muon:
+        in_order = [p for p in network.parameters() if p in by_muon]
+        found.append(
+            torch.optim.Muon(
+                in_order,
+                lr=settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                momentum=MOMENTUM,
+                adjust_lr_fn="match_rms_adamw",
+            )
+        )
+    return found
 
 
 def computes_in_bf16(device: torch.device) -> bool:
@@ -97,22 +122,22 @@ def check(network: Network, losses: Losses, rows: HeldOut, at_once: int, device:
     return {"all": float(nats.mean()), **by_domain}
 
 
-def step(
-    losses: Losses, optimiser: torch.optim.Optimizer, feed: Feed, settings: config.Training, rate: float
-) -> Tensor:
+def step(losses: Losses, optimisers: Optimisers, feed: Feed, settings: config.Training, rate: float) -> Tensor:
     """Update the weights by one batch, in parts, and return its mean loss, not yet read from the device."""
-    for group in optimiser.param_groups:
+    groups = [group for optimiser in optimisers for group in optimiser.param_groups]
+    for group in groups:
         group["lr"] = rate
+    parameters = [p for group in groups for p in group["params"]]
     parts = settings.rows // settings.rows_at_once
-    total = torch.zeros((), device=optimiser.param_groups[0]["params"][0].device)
+    total = torch.zeros((), device=parameters[0].device)
     for _ in range(parts):
         loss = mean_loss(losses, feed.batch(settings.rows_at_once)) / parts
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.detach()
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     torch.nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
-    optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    for optimiser in optimisers:
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
     return total
 
 
@@ -142,7 +167,7 @@ class Run:
         self.curve = work / "curve.jsonl"
         self.machine = work / "machine.json"
 
-    def save(self, network: Network, optimiser: torch.optim.Optimizer, feed: Feed, progress: Progress) -> None:
+    def save(self, network: Network, optimisers: Optimisers, feed: Feed, progress: Progress) -> None:
         """Write fp16 weights and the whole state, each beside and renamed: a kill leaves the last save whole."""
         half = {name: value.detach().half().cpu().contiguous() for name, value in network.state_dict().items()}
         part = self.weights.with_suffix(".part")
@@ -150,7 +175,7 @@ class Run:
         part.replace(self.weights)
         state = {
             "model": network.state_dict(),
-            "optimiser": optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in optimisers],
             "random": torch.get_rng_state(),
             "place": feed.place,
             "progress": vars(progress),
@@ -159,14 +184,15 @@ class Run:
         torch.save(state, part)
         part.replace(self.state)
 
-    def restore(self, network: Network, optimiser: torch.optim.Optimizer, feed: Feed) -> Progress:
+    def restore(self, network: Network, optimisers: Optimisers, feed: Feed) -> Progress:
         """Take up the last save, if there is one, and say how far it is."""
         if not self.state.exists():
             self.curve.unlink(missing_ok=True)
             return Progress()
         state = torch.load(self.state, map_location="cpu", weights_only=True)
         network.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
         torch.set_rng_state(state["random"])
         feed.seek(*state["place"])
         progress = Progress(**state["progress"])
@@ -207,11 +233,11 @@ def run(settings: config.Config) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = Network(settings.model, settings.vocabulary.size).to(device)
     network.train()
-    optimiser = new_optimiser(network, training)
+    optimisers = new_optimisers(network, training)
     feed = Feed(load(settings.work, "train"), settings.repeats, length, settings.seed, device)
     unseen = held_out(load(settings.work, "validation"), length, training.check_rows, settings.seed)
     files = Run(settings.work)
-    progress = files.restore(network, optimiser, feed)
+    progress = files.restore(network, optimisers, feed)
     files.machine.write_text(json.dumps(machine(device)), encoding="utf-8")
     print(f"train: {feed.rows_a_pass:,} rows of {length} a pass, {len(unseen.ids)} held out", flush=True)
     losses = loss_function(network, device)
@@ -225,7 +251,7 @@ def run(settings: config.Config) -> None:
         bar_id = bar.add_task("train", total=1.0)
         while not ended:
             rate = learning_rate(progress.share(training), training)
-            total += step(losses, optimiser, feed, training, rate)
+            total += step(losses, optimisers, feed, training, rate)
             counted += 1
             pace.stepped()
             progress.step += 1
@@ -236,7 +262,7 @@ def run(settings: config.Config) -> None:
             bar.update(bar_id, completed=share)
             due = int(share * training.checks) > checked
             if ended or progress.seconds - saved >= training.save_seconds:
-                files.save(network, optimiser, feed, progress)
+                files.save(network, optimisers, feed, progress)
                 saved = progress.seconds
             if ended or due or progress.step % training.log_every == 0:
                 record: dict[str, object] = {**progress.record(), "rate": round(rate, 7)}

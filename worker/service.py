@@ -68,7 +68,6 @@ class Service:
             idle_look=settings.idle_look_seconds,
             start=self._serve,
         )
-        self._preemption: Preemption | None = None
         self._writer = Writer(
             self._commit,
             flush_seconds=settings.flush_seconds,
@@ -88,7 +87,6 @@ class Service:
             novelist=Novelist(engine.tokenizer, context=engine.context_length, vocabulary=engine.vocab_size),
             studio=self._studio() if self._kind is Kind.MUSIC else None,
         )
-
         self._preemption = Preemption(
             self.runner, look=self._waiting, full=lambda: self._claimer.full, seconds=settings.preempt_seconds
         )
@@ -209,8 +207,7 @@ class Service:
     def _commit(self, reports: Sequence[Report]) -> set[Run]:
         with self._databases["writer"].service() as session:
             lost = jobs.commit(session, reports)
-        if self._preemption:
-            self._preemption.step()
+        self._preemption.step()
         return lost
 
     def _waiting(self, tenants_of_books: Collection[UUID]) -> tuple[Sequence[Waiting], Mapping[UUID, float]]:

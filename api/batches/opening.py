@@ -4,19 +4,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg.errors import LockNotAvailable
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from api.batches.requests import BatchOptions
-from quire import batches
+from api.intake import keys_in_use_are_told
+from quire import batches, jobs
 from quire.asking.drafting import Catalogue, ChosenModel
 from quire.asking.entries import Entry
 from quire.asking.items import Owner, read_items
 from quire.batches import Draft, Item, Limits
 from quire.crypto import KeyRing
 from quire.database import Database
-from quire.errors import Gone, IdempotencyKeyInUse, IdempotencyKeyReused
+from quire.errors import Gone, IdempotencyKeyInUse
 from quire.jobs import Once
 from quire.store import Batch, Tenant, idempotency
 
@@ -87,14 +86,10 @@ class Opening:
                 session, owner.tenant_id, once.key, once.fingerprint, batch.id
             )
 
-        try:
+        with keys_in_use_are_told(once):
             batch = batches.take(
                 lambda: self._database.tenant(owner.tenant_id), draft, self._limits, items, is_first
             )
-        except OperationalError as error:
-            if once and isinstance(error.orig, LockNotAvailable):
-                raise IdempotencyKeyInUse from error
-            raise
         if batch is not None:
             return Opened(batch.id, replayed=False)
         earlier = self._made_before(owner, once) if once else None
@@ -104,11 +99,7 @@ class Opening:
 
     def _made_before(self, owner: Owner, once: Once) -> UUID | None:
         with self._database.tenant(owner.tenant_id) as session:
-            earlier = idempotency.find(session, owner.tenant_id, once.key)
-            if earlier is None:
-                return None
-            if earlier.fingerprint != once.fingerprint:
-                raise IdempotencyKeyReused
-            if session.get(Batch, earlier.job_id) is None:
+            earlier = jobs.first_made_before(session, owner.tenant_id, once)
+            if earlier is not None and session.get(Batch, earlier) is None:
                 raise Gone("The batch that this Idempotency-Key made has been deleted.")
-            return earlier.job_id
+            return earlier

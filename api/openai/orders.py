@@ -7,19 +7,15 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from api.body import canonical
+from api.intake import Intake, once_for
 from api.openai.errors import ModelNotFound
-from api.submission import Wakes, keys_in_use_are_told
 from quire import ids, jobs
-from quire.asking.drafting import Catalogue, ChosenModel, drafted
+from quire.asking.drafting import ChosenModel, drafted
+from quire.asking.items import Owner
 from quire.asking.request import JobRequest
-from quire.crypto import DataKey, KeyRing
-from quire.database import Database
 from quire.errors import IdempotencyKeyInUse, UnknownModel
 from quire.jobs import Once, Submission
-from quire.quotas import Quotas
 from quire.spec import ResponseMode
-from quire.store import Tenant
 
 # From what was sent and the model to the jobs that it asks for.
 Find = Callable[[UUID, str], ChosenModel]  # of a tenant, by its name
@@ -30,11 +26,14 @@ Asks = Callable[[ChosenModel], Sequence[JobRequest]]
 class Order:
     """The jobs of one request, in their order; their ids follow one another."""
 
-    tenant_id: UUID
+    owner: Owner
     jobs: Sequence[UUID]
     news: Sequence[Submission]  # none, if an earlier request with the same key has made the jobs
     once: Once | None
-    quotas: Quotas
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.owner.tenant_id
 
     @property
     def is_kept(self) -> bool:
@@ -43,21 +42,8 @@ class Order:
 
 
 class Orders:
-    def __init__(
-        self,
-        *,
-        database: Database,
-        ring: KeyRing,
-        catalogue: Catalogue,
-        publisher: Wakes,
-        submitted: Callable[[str], None],
-    ) -> None:
-        self._database = database
-        self._ring = ring
-        self._catalogue = catalogue
-        self._publisher = publisher
-        self._submitted = submitted  # is told the model of each new job
-        self._backlogs = jobs.Backlogs()
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     def draft(
         self,
@@ -78,18 +64,17 @@ class Orders:
             IdempotencyKeyReused: the key came with another body.
 
         """
-        with self._database.tenant(tenant_id) as session:
-            tenant = session.get_one(Tenant, tenant_id)
-            key = self._ring.unwrap(tenant.wrapped_key, tenant_id)
-            quotas = tenant.quotas
-            keyed = _once(key, once)
+        with self._intake.database.tenant(tenant_id) as session:
+            owner = self._intake.owner(session, tenant_id)
+            name, route, body = once or (None, b"", {})
+            keyed = once_for(name, owner.key, route, body)
             if keyed and (first := jobs.first_made_before(session, tenant_id, keyed)):
-                return Order(tenant_id, ids.run(first, count), (), keyed, quotas)
+                return Order(owner, ids.run(first, count), (), keyed)
             chosen = self._find(session, model)
         run = ids.new_run(count)
         asked = zip(run, asks(chosen), strict=True)
-        news = [drafted(job, tenant_id, key, wanted, chosen, response=response) for job, wanted in asked]
-        return Order(tenant_id, run, news, keyed, quotas)
+        news = [drafted(job, tenant_id, owner.key, wanted, chosen, response=response) for job, wanted in asked]
+        return Order(owner, run, news, keyed)
 
     def model(self, tenant_id: UUID, name: str) -> ChosenModel:
         """Return a model for texts.
@@ -98,12 +83,12 @@ class Orders:
             ModelNotFound, ModelNotReady: there is none of that name, or not yet.
 
         """
-        with self._database.tenant(tenant_id) as session:
+        with self._intake.database.tenant(tenant_id) as session:
             return self._find(session, name)
 
     def _find(self, session: Session, name: str) -> ChosenModel:
         try:
-            return self._catalogue.find(session, name)
+            return self._intake.catalogue.find(session, name)
         except UnknownModel as error:
             raise ModelNotFound(error.detail, fields=error.fields) from None
 
@@ -120,20 +105,13 @@ class Orders:
         if self._write(order)[0] != order.jobs[0]:  # an equal request was quicker by a moment
             raise IdempotencyKeyInUse
         for new in order.news:
-            self._submitted(new.model)
-            self._publisher.wake(new.model)
+            self._intake.submitted(new.model)
+            self._intake.publisher.wake(new.model)
 
     def _write(self, order: Order) -> Sequence[UUID]:
-        once, quotas = order.once, order.quotas
-        with keys_in_use_are_told(once), self._database.tenant(order.tenant_id) as session:
+        owner, once, quotas = order.owner, order.once, order.owner.quotas
+        with self._intake.writing(owner.tenant_id, once) as session:
             if len(order.news) > 1:
-                return jobs.submit_many(session, order.tenant_id, order.news, once=once, quotas=quotas)
+                return jobs.submit_many(session, owner.tenant_id, order.news, once=once, quotas=quotas)
             [new] = order.news
-            return [jobs.submit(session, new, once=once, quotas=quotas, backlogs=self._backlogs).id]
-
-
-def _once(key: DataKey, given: tuple[str, bytes, Mapping[str, Any]] | None) -> Once | None:
-    if given is None:
-        return None
-    name, route, body = given
-    return Once(name, key.fingerprint(route + canonical(dict(body))))
+            return [jobs.submit(session, new, once=once, quotas=quotas, backlogs=self._intake.backlogs).id]

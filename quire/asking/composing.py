@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from quire import fairness
 from quire.asking.books import BookRequest, Earlier, planned
@@ -15,8 +14,6 @@ from quire.longform import beginning, opening
 from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
 from quire.rules import Rules
 from quire.spec import Change, Input, Spec
-
-Side = Literal["start", "end"]
 
 
 @dataclass(frozen=True)

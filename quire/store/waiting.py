@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Float, cast, extract, func, select, text
+from sqlalchemy import Float, bindparam, cast, extract, func, select, text
 from sqlalchemy.orm import Session
 
 from quire.store.forecast import Forecast, LaneForecast
@@ -60,6 +60,27 @@ HEADS = text("""
     GROUP BY head.model
 """)
 
+# Every submission reads this: built once, for that takes longer than to read it.
+LIVE = select(func.coalesce(func.sum(Worker.slots), 0)).where(
+    Worker.model == bindparam("model"), Worker.lease_until > func.clock_timestamp(), Worker.draining.is_(False)
+)
+VIEW = (
+    select(
+        Lane,
+        Tenant,
+        LaneForecast,
+        Forecast,
+        cast(extract("epoch", func.clock_timestamp() - Forecast.measured_at), Float),
+        LIVE.scalar_subquery(),
+        func.running_jobs(Lane.model),
+        func.clock_timestamp(),
+    )
+    .join(Tenant, Tenant.id == Lane.tenant_id)
+    .outerjoin(LaneForecast, (LaneForecast.model == Lane.model) & (LaneForecast.tenant_id == Lane.tenant_id))
+    .outerjoin(Forecast, Forecast.model == Lane.model)
+    .where(Lane.model == bindparam("model"), Lane.tenant_id == bindparam("tenant"))
+)
+
 
 def ahead_of(session: Session, job: Job) -> Ahead:
     where = {"model": job.model, "tenant": job.tenant_id, "priority": job.priority, "seq": job.seq}
@@ -85,25 +106,6 @@ def places(session: Session, tenant_id: UUID, waiting: Sequence[Job]) -> dict[UU
 
 def view(session: Session, job: Job) -> View:
     """Read what there is to see from a job's lane."""
-    live = select(func.coalesce(func.sum(Worker.slots), 0)).where(
-        Worker.model == job.model, Worker.lease_until > func.clock_timestamp(), Worker.draining.is_(False)
-    )
-    age = cast(extract("epoch", func.clock_timestamp() - Forecast.measured_at), Float)
-    statement = (
-        select(
-            Lane,
-            Tenant,
-            LaneForecast,
-            Forecast,
-            age,
-            live.scalar_subquery(),
-            func.running_jobs(Lane.model),
-            func.clock_timestamp(),
-        )
-        .join(Tenant, Tenant.id == Lane.tenant_id)
-        .outerjoin(LaneForecast, (LaneForecast.model == Lane.model) & (LaneForecast.tenant_id == Lane.tenant_id))
-        .outerjoin(Forecast, Forecast.model == Lane.model)
-        .where(Lane.model == job.model, Lane.tenant_id == job.tenant_id)
-    )
-    lane, tenant, counted, forecast, seconds, slots, running, now = session.execute(statement).one()
+    row = session.execute(VIEW, {"model": job.model, "tenant": job.tenant_id}).one()
+    lane, tenant, counted, forecast, seconds, slots, running, now = row
     return View(now, tenant, lane, counted, forecast, seconds, int(slots), int(running))

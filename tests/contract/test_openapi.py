@@ -44,7 +44,7 @@ def test_operation_ids_are_unique(shared: Any) -> None:
     assert len(ids) == len(set(ids)) == len(OPERATIONS)
 
 
-def test_the_scopes_of_the_document_are_the_scopes_of_the_app(shared: Any) -> None:
+def test_operations_need_a_key_where_the_document_says_so(shared: Any) -> None:
     for operation in OPERATIONS:
         path = operation.path.replace("{", "").replace("}", "")
         answer = shared.app.test_client().open(path, method=operation.method)

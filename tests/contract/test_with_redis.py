@@ -63,8 +63,5 @@ def test_a_waiter_is_answered_with_redis_and_without(api: Api, worker: FakeWorke
 
 
 @pytest.mark.parametrize("url", ["away"], indirect=True)
-def test_a_submission_takes_no_longer_without_redis(api: Api, url: str) -> None:
-    started = time.monotonic()
-    for _ in range(10):
-        api.submitted()
-    assert time.monotonic() - started < 5
+def test_submissions_are_accepted_without_redis(api: Api, url: str) -> None:
+    assert len({api.submitted()["id"] for _ in range(10)}) == 10

@@ -1,8 +1,8 @@
-"""What docs/operations.md says of failures is tested where it says."""
+"""docs/operations.md and docker-compose.yml know every setting; what the page says of failures is tested there."""
 
 import re
 
-from quire.settings import REPOSITORY
+from quire.settings import REPOSITORY, Settings
 
 PAGE = (REPOSITORY / "docs/operations.md").read_text()
 
@@ -26,3 +26,21 @@ def test_every_failure_names_tests_that_there_are() -> None:
         named = set(re.findall(r"`(test_\w+)`", tests))
         assert named, failure
         assert named <= there, failure
+
+
+def test_every_setting_is_on_the_page() -> None:
+    missing = [name for name in variables() if f"| `{name}` |" not in PAGE]
+
+    assert missing == []
+
+
+def test_compose_hands_on_every_setting() -> None:
+    # The image's command fixes the API's threads, and so its waiters; metrics are of what serves them.
+    fixed = {"QUIRE_MAX_WAITERS", "QUIRE_METRICS_PORT"}
+    handed_on = set(re.findall(r"^ +(QUIRE_\w+):", (REPOSITORY / "docker-compose.yml").read_text(), re.MULTILINE))
+
+    assert set(variables()) - handed_on == fixed
+
+
+def variables() -> list[str]:
+    return [f"QUIRE_{name.upper()}" for name in Settings.model_fields]

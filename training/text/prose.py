@@ -15,7 +15,6 @@ HEADING = re.compile(
 )
 SENTENCE = re.compile(r"(?<=[.!?][\"')\s])\s*(?=[\"'(A-Z])")
 LONGEST_PARAGRAPH = 1800
-LEAST_CHARACTERS = 2
 R_STRINGS, R_STRING = 16, 9
 
 

@@ -2,7 +2,6 @@
 
 import io
 import sys
-import time
 import wave
 from pathlib import Path
 
@@ -49,12 +48,8 @@ def test_what_is_no_tune_ends_the_engraver_alone(data: bytes) -> None:
 
 
 def test_a_program_that_hangs_is_ended() -> None:
-    began = time.monotonic()
-
     with pytest.raises(CommandFailed, match=r"longer than 0\.5 s"):
-        run([sys.executable, "-c", "import time; time.sleep(60)"], seconds=0.5)
-
-    assert time.monotonic() - began < 30
+        run([sys.executable, "-c", "import time; time.sleep(600)"], seconds=0.5)
 
 
 def test_a_program_that_crashes_takes_nobody_along() -> None:

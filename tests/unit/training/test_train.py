@@ -40,9 +40,15 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
+def with_optimiser(settings: config.Config, name: str) -> config.Config:
+    return dataclasses.replace(settings, training=dataclasses.replace(settings.training, optimiser=name))
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_a_killed_run_goes_on_to_the_same_weights(
-    settings: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch, optimiser: str
 ) -> None:
+    settings = with_optimiser(settings, optimiser)
     train.run(settings)
     whole = load_file(settings.work / "weights.safetensors")
     for name in ("state.pt", "weights.safetensors"):
@@ -63,6 +69,23 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
     resumed = load_file(settings.work / "weights.safetensors")
     assert all(torch.equal(resumed[name], value) for name, value in whole.items())
+
+
+def test_every_weight_has_one_optimiser(settings: config.Config) -> None:
+    network = Network(settings.model, settings.vocabulary.size)
+
+    rest, blocks = train.new_optimisers(network, with_optimiser(settings, "muon").training)
+
+    held = [{id(weight) for group in each.param_groups for weight in group["params"]} for each in (rest, blocks)]
+    assert held[0].isdisjoint(held[1])
+    assert held[0] | held[1] == {id(weight) for weight in network.parameters()}
+    assert id(network.transformer.wte.weight) in held[0]
+    assert id(network.transformer.h[0].attn.c_attn.weight) in held[1]
+
+
+def test_an_unknown_optimiser_is_refused(settings: config.Config) -> None:
+    with pytest.raises(ValueError, match="adamw or muon, not sgd"):
+        train.run(with_optimiser(settings, "sgd"))
 
 
 def test_the_curve_holds_losses_and_held_out_losses_by_domain(settings: config.Config) -> None:
