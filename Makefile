@@ -80,7 +80,7 @@ bench-spine: $(KERNELS) ## measure the whole system beside a naive worker
 	$(RUN) -m bench.recovery
 	$(RUN) -m bench.greedy_equality --model checkpoints/quire-verse --prompts 50
 
-chaos: $(KERNELS) ## thousands of jobs under faults and proof of their ends, in about half an hour
+chaos: $(KERNELS) ## thousands of jobs under faults and proof of their ends, in about an hour on two cores
 	$(RUN) -m chaos --jobs 20000 --seed 1 2 3 --write
 	$(RUN) -m chaos --broken fence --write
 	$(RUN) -m chaos --broken idempotency --write

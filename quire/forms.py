@@ -1,16 +1,20 @@
 """The forms of text: the prompt that a model continues in a form, and the rules that its pieces are held to.
 
-Story, poem and article begin as texts do, with a title or a statement; models trained on the open web read them as
-the openings they are. Verse and the Chinese forms begin with a header of tags, which only models know that were
-trained with it; `<en><verse><iambic tetrameter>title|theme`, `<zh><七绝>title|author`.
+Verse and the Chinese forms begin with a header of tags (quire/headers.py), which only models know that were
+trained with it. Story, poem and article do so as well where the model knows the tags; for others they begin as
+texts do, with a title or a statement, and models trained on the open web read them as the openings they are.
 """
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
+from quire import headers
+from quire.preparation import Spans
 from quire.rules import UNRHYMED, Rules, Syllables
 from quire.spec import Form
+
+HEADERS: Final = {"poem": headers.verse, "story": headers.story, "article": headers.speech}
+"""Of models that know tags; the nearest that they know to an article is an address to the public."""
 
 VOWELS = tuple("aeiouAEIOU")
 
@@ -43,8 +47,6 @@ MOST_OF_A_RHYME = 8  # lines of one letter
 _ANY_SYLLABLES = Syllables(least=5, most=11)
 _LEEWAY = 2  # syllables, where a meter is named but not held
 
-_RESERVED = re.compile(r"[<>|\s]+")
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -65,15 +67,28 @@ class Refused(ValueError):
         self.field, self.message = field, message
 
 
+def knows_tags(spans: Spans) -> bool:
+    """Whether a model was trained with headers: its vocabulary has each tag as one token."""
+    return len(spans("<en><verse>")) == 2
+
+
 def compose(
-    form: Form, *, title: str | None, theme: str | None, style: str | None = None, meter: str | None = None
+    form: Form,
+    *,
+    title: str | None,
+    theme: str | None,
+    style: str | None = None,
+    meter: str | None = None,
+    tagged: bool = False,
 ) -> str:
-    """Build the prompt of a form from what is given of it."""
+    """Build the prompt of a form from what is given of it. `tagged`: the model knows the tags of headers."""
     if form in CHINESE:
-        return f"<zh><{form}>{_plain(title or theme)}|{_plain(style)}\n"
+        return headers.chinese(form, title or theme or "", style or "")
     if form == "verse":
-        tag = f"<{meter}>" if meter else ""
-        return f"<en><verse>{tag}{_plain(title)}|{_plain(theme)}\n"
+        return headers.verse(title or "", theme or "", meter or "")
+    if tagged:
+        about = " ".join(word for word in (style, theme) if word)
+        return HEADERS[form](title or "", about)
     heading = f"{title}\n\n" if title else ""
     if theme is None:
         return heading
@@ -178,8 +193,3 @@ def _chinese_tokens(rules: Rules) -> int:
     """Return the bytes of a piece, and its end: no token writes less than a byte."""
     characters = rules.characters or 0
     return rules.lines * (3 * (characters + 1) + 1)
-
-
-def _plain(text: str | None) -> str:
-    """Take out what would end a field of a header, or the header."""
-    return _RESERVED.sub(" ", text or "").strip()

@@ -1,6 +1,6 @@
 import pytest
 
-from quire.forms import compose
+from quire.forms import compose, knows_tags
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,23 @@ def test_a_form_is_composed_to_the_letter(
     form: str, title: str | None, theme: str | None, style: str | None, prompt: str
 ) -> None:
     assert compose(form, title=title, theme=theme, style=style) == prompt
+
+
+@pytest.mark.parametrize(
+    ("form", "style", "prompt"),
+    [
+        ("poem", None, "<en><verse>Ebb|the sea\n"),
+        ("story", None, "<en><story>Ebb|the sea\n"),
+        ("story", "Icelandic", "<en><story>Ebb|Icelandic the sea\n"),
+        ("article", None, "<en><speech>Ebb|the sea\n"),
+    ],
+)
+def test_a_model_that_knows_tags_gets_the_header_it_was_trained_with(
+    form: str, style: str | None, prompt: str
+) -> None:
+    assert compose(form, title="Ebb", theme="the sea", style=style, tagged=True) == prompt
+
+
+@pytest.mark.parametrize(("tokens", "knows"), [(2, True), (12, False)])
+def test_a_model_knows_tags_if_each_is_one_token(tokens: int, knows: bool) -> None:
+    assert knows_tags(lambda _: [(0, 1)] * tokens) is knows
