@@ -87,13 +87,12 @@ def _profile(book: Book) -> Iterator[str]:
     yield ""
     yield (
         "Where the time of 64 requests at once goes, prefill included, in % of it; and how many billion operations"
-        " (a multiplication or an addition) a second the products make, beside the same kernel on 64 rows and a"
-        " matrix that stays in the cache."
+        " (a multiplication or an addition) a second the products make."
     )
     yield ""
-    columns = (*profile.KINDS, "rate", "rate_in_cache")
+    columns = (*profile.KINDS, "rate")
     rows = [[f"Quire {p}", *(book.shown(f"profile_{p}_{column}") for column in columns)] for p in PRECISIONS]
-    head = ["", *profile.KINDS, "10⁹ operations/s", "in the cache"]
+    head = ["", *profile.KINDS, "10⁹ operations/s"]
     yield from table(head, (row for row in rows if set(row[1:]) != {NOTHING}))
 
 

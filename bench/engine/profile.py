@@ -40,10 +40,7 @@ def _figures(precision: str, found: Mapping[str, float]) -> list[Figure]:
     figures = [
         Figure(f"profile_{precision}_{kind}", 100 * seconds[kind] / total, "% of the time") for kind in KINDS
     ]
-    figures += [
-        Figure(f"profile_{precision}_{name}", found[name] / GIGA, "billion operations/s")
-        for name in ("rate", "rate_in_cache")
-    ]
+    figures.append(Figure(f"profile_{precision}_rate", found["rate"] / GIGA, "billion operations/s"))
     for figure in figures:
         say(f"{figure.name:32} {figure.value:8.1f} {figure.unit}")
     return figures

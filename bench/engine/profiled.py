@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from bench.engine import work
 from bench.engine.ours import Ours, Setting
-from worker.engine.backends.native import NativeBackend
 from worker.engine.native.library import kernels
 
 KINDS = {
@@ -29,7 +26,6 @@ KINDS = {
 }
 # Where rows, depth and columns stand among the arguments of a product.
 SIZES = {"quire_linear_f32": slice(5, 8), "quire_linear_i8": slice(8, 11)}
-CACHED_DEPTH, CACHED_COLUMNS, CACHED_ROWS, CACHED_CALLS = 256, 512, 64, 2000  # weights of 128 kB in int8
 
 
 @dataclass
@@ -60,7 +56,6 @@ def main() -> None:
     found: dict[str, Any] = {kind: count.seconds for kind, count in counts.items()}
     found["total"] = ran.seconds
     found["rate"] = counts["products"].operations / counts["products"].seconds
-    found["rate_in_cache"] = _in_cache(library, given.precision, given.threads, counts["products"])
     print(json.dumps(found), flush=True)
 
 
@@ -78,17 +73,6 @@ def _watch(library: CDLL, name: str, count: Count) -> None:
             count.operations += 2.0 * rows * depth * columns
 
     setattr(library, name, watched)
-
-
-def _in_cache(library: CDLL, precision: str, threads: int, count: Count) -> float:
-    """Return the operations a second of the same kernel where all it reads stays in the cache."""
-    backend = NativeBackend(library, precision=precision, threads=threads, spins=20_000)
-    linear = backend.linear(torch.randn(CACHED_COLUMNS, CACHED_DEPTH), None)
-    x = torch.randn(CACHED_ROWS, CACHED_DEPTH)
-    count.seconds = count.operations = 0.0
-    for _ in range(CACHED_CALLS):
-        linear(x)
-    return count.operations / count.seconds
 
 
 if __name__ == "__main__":
