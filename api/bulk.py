@@ -12,7 +12,7 @@ from api.schemas import BulkRequest
 from quire import ids, jobs
 from quire.asking.drafting import ChosenModel, drafted
 from quire.asking.items import Owner
-from quire.asking.request import JobRequest
+from quire.asking.request import JobRequest, Need
 from quire.asking.validation import MAX_PROBLEMS, checked
 from quire.errors import BadRequest, FieldProblem, InvalidField, UnknownModel
 from quire.jobs import Once, Submission
@@ -35,7 +35,7 @@ class _Asked:
     owner: Owner
     once: Once | None
     wanted: Sequence[JobRequest]
-    models: dict[tuple[str | None, str], ChosenModel]  # by the name in the job and the kind
+    models: dict[Need, ChosenModel]
 
 
 class BulkSubmissions:
@@ -77,12 +77,12 @@ class BulkSubmissions:
             models = self._models(session, wanted)
         return _Asked(owner, once, wanted, models)
 
-    def _models(self, session: Session, wanted: Sequence[JobRequest]) -> dict[tuple[str | None, str], ChosenModel]:
-        models: dict[tuple[str | None, str], ChosenModel] = {}
+    def _models(self, session: Session, wanted: Sequence[JobRequest]) -> dict[Need, ChosenModel]:
+        models: dict[Need, ChosenModel] = {}
         for index, job in enumerate(wanted):
-            if (job.model, job.kind) not in models:
+            if job.need not in models:
                 try:
-                    models[job.model, job.kind] = self._intake.catalogue.find(session, job.model, job.kind)
+                    models[job.need] = self._intake.catalogue.find(session, job.need)
                 except UnknownModel as error:
                     raise _in_job(index, error) from None
         return models
@@ -100,7 +100,7 @@ def _drafts(asked: _Asked) -> list[Submission]:
     problems: list[FieldProblem] = []
     for index, (job_id, wanted) in enumerate(zip(ids.new_run(len(asked.wanted)), asked.wanted, strict=True)):
         try:
-            model = asked.models[wanted.model, wanted.kind]
+            model = asked.models[wanted.need]
             drafts.append(drafted(job_id, owner.tenant_id, owner.key, wanted, model))
         except BadRequest as error:
             problems += _in_job(index, error).fields

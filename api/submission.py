@@ -98,7 +98,7 @@ class Submissions:
                 body = continued(asked, earlier)
             with _named_as_asked(continues=earlier is not None):
                 wanted = checked(JobRequest, body)
-                model = self._intake.catalogue.find(session, wanted.model, wanted.kind)
+                model = self._intake.catalogue.find(session, wanted.need)
         with _named_as_asked(continues=earlier is not None):
             submission = drafted(ids.new_id(), tenant_id, owner.key, wanted, model, earlier)
         return _Ready(submission, owner, once)
@@ -114,7 +114,7 @@ class Submissions:
         if wanted.kind != "longform":
             raise InvalidField.one("kind", "Should be longform: only books are planned")
         with self._intake.database.tenant(tenant_id) as session:
-            model = self._intake.catalogue.find(session, wanted.model, wanted.kind)
+            model = self._intake.catalogue.find(session, wanted.need)
         made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
         if made.spec.longform is None:
             raise LookupError("a book without a plan")

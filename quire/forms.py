@@ -37,6 +37,12 @@ CHINESE: Final[dict[str, tuple[int, int] | None]] = {
 }
 """The Chinese forms, with their lines and characters; None where those are free."""
 
+TAGS: Final[dict[str, tuple[str, str]]] = {
+    "verse": ("<en>", "<verse>"),
+    **{form: ("<zh>", f"<{form}>") for form in CHINESE},
+}
+"""The tags that headers begin with, of the forms that only models can write that know them."""
+
 ENGLISH_WITH_LINES = ("poem", "verse")
 NO_RHYME = "none"
 
@@ -67,9 +73,9 @@ class Refused(ValueError):
         self.field, self.message = field, message
 
 
-def knows_tags(spans: Spans) -> bool:
-    """Whether a model was trained with headers: its vocabulary has each tag as one token."""
-    return len(spans("<en><verse>")) == 2
+def knows(spans: Spans, tags: tuple[str, str]) -> bool:
+    """Whether a model was trained with headers of these tags: its vocabulary has each as one token."""
+    return len(spans("".join(tags))) == len(tags)
 
 
 def compose(

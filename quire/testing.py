@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 from pathlib import Path
@@ -65,8 +65,8 @@ def drop_database(server_url: str, url: str) -> None:
 # ---- rows ------------------------------------------------------------------------------------------------
 
 
-def byte_tokenizer() -> str:
-    """Return the tokenizer.json of a tokenizer with one token for each byte, and 256 for the end of a text."""
+def byte_tokenizer(tags: Sequence[str] = ()) -> str:
+    """Return a tokenizer.json with a token for each byte, 256 for the end of a text, and one for each tag."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in printable]
     letters = {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(hidden)}
@@ -74,10 +74,13 @@ def byte_tokenizer() -> str:
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
     return json.dumps({
         "version": "1.0",
-        "added_tokens": [{
-            "id": 256, "content": "<|endoftext|>", "special": True,
-            "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-        }],
+        "added_tokens": [
+            {
+                "id": 256 + place, "content": content, "special": content.startswith("<|"),
+                "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+            }
+            for place, content in enumerate(("<|endoftext|>", *tags))
+        ],
         "pre_tokenizer": byte_level,
         "decoder": byte_level,
         "model": {"type": "BPE", "vocab": vocabulary, "merges": []},
@@ -91,14 +94,15 @@ def add_model(
     context_length: int = 512,
     kind: str = "text",
     renders: Iterable[str] = (),
+    tags: Sequence[str] = (),
 ) -> None:
     row = {
         "name": name,
         "context_length": context_length,
-        "vocab_size": 257,
+        "vocab_size": 257 + len(tags),
         "numerics": "fake",
-        "tokenizer": byte_tokenizer(),
-        "tokenizer_digest": "bytes",
+        "tokenizer": byte_tokenizer(tags),
+        "tokenizer_digest": "".join(("bytes", *tags)),
         "kind": kind,
         "renders": list(renders),
     }

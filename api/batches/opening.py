@@ -12,6 +12,7 @@ from quire import batches, jobs
 from quire.asking.drafting import Catalogue, ChosenModel
 from quire.asking.entries import Entry
 from quire.asking.items import Owner, read_items
+from quire.asking.request import Need
 from quire.batches import Draft, Item, Limits
 from quire.crypto import KeyRing
 from quire.database import Database
@@ -63,9 +64,9 @@ class Opening:
             metadata=options.metadata,
         )
 
-        def find(model: str | None, kind: str) -> ChosenModel:
+        def find(need: Need) -> ChosenModel:
             with self._database.tenant(owner.tenant_id) as session:
-                return self._catalogue.find(session, model, kind)
+                return self._catalogue.find(session, need)
 
         return self.fill(
             owner, draft, lambda batch: read_items(find, owner, batch, entries, self._limits.items), once=once

@@ -12,7 +12,7 @@ from api.openai.errors import ModelNotFound
 from quire import ids, jobs
 from quire.asking.drafting import ChosenModel, drafted
 from quire.asking.items import Owner
-from quire.asking.request import JobRequest
+from quire.asking.request import JobRequest, Need
 from quire.errors import IdempotencyKeyInUse, UnknownModel
 from quire.jobs import Once, Submission
 from quire.spec import ResponseMode
@@ -88,7 +88,7 @@ class Orders:
 
     def _find(self, session: Session, name: str) -> ChosenModel:
         try:
-            return self._intake.catalogue.find(session, name)
+            return self._intake.catalogue.find(session, Need(name))
         except UnknownModel as error:
             raise ModelNotFound(error.detail, fields=error.fields) from None
 

@@ -187,7 +187,7 @@ class Schedules:
                 if entry.error is not None:
                     raise entry.error
                 item = checked(BatchItem, dict(entry.value or {}))
-                drafted(row.id, row.tenant_id, key, item, self._catalogue.find(session, item.model, item.kind))
+                drafted(row.id, row.tenant_id, key, item, self._catalogue.find(session, item.need))
             except BadRequest as error:
                 raise _of_template(error, index if target.rows else None) from None
 

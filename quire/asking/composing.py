@@ -9,7 +9,7 @@ from quire.asking.books import BookRequest, Earlier, planned
 from quire.asking.request import JobRequest
 from quire.asking.tunes import ordered, tokens_of
 from quire.errors import FieldProblem, InvalidField, PromptTooLong
-from quire.forms import compose, knows_tags, letters_of, tokens_needed, tokens_usual
+from quire.forms import TAGS, compose, knows, letters_of, tokens_needed, tokens_usual
 from quire.longform import beginning, opening
 from quire.preparation import DoesNotFit, Fitted, Spans, fit, prepare
 from quire.rules import Rules
@@ -72,7 +72,12 @@ def composed(
     stop, banned = text.each("stop", wanted.stop), text.each("banned", wanted.banned)
     if wanted.form is not None:
         prompt = compose(
-            wanted.form, title=title, theme=theme, style=style, meter=wanted.meter, tagged=knows_tags(spans)
+            wanted.form,
+            title=title,
+            theme=theme,
+            style=style,
+            meter=wanted.meter,
+            tagged=knows(spans, TAGS["verse"]),
         )
     rules = wanted.rules()
     if rules and not can_write(letters_of(rules)):

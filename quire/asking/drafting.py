@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from quire.asking.books import Earlier
 from quire.asking.composing import Limits, composed
-from quire.asking.request import MAX_SEED, JobRequest
+from quire.asking.request import MAX_SEED, JobRequest, Need
 from quire.asking.tokenizing import Counting, Tokenizers
 from quire.crypto import DataKey
 from quire.errors import FieldProblem, InvalidField, ModelNotReady, UnknownModel
+from quire.forms import TAGS, knows
 from quire.jobs import Submission
 from quire.spec import ResponseMode
 from quire.store import Model
@@ -39,15 +40,15 @@ class Catalogue:
         self._configured = configured
         self._default_model = default_model
 
-    def find(self, session: Session, wanted: str | None, kind: str = "text") -> ChosenModel:
-        """Return the model of a name, or the default for a kind of jobs.
+    def find(self, session: Session, need: Need) -> ChosenModel:
+        """Return the model that a job needs.
 
         Raises:
-            UnknownModel: there is none, or it does jobs of another kind.
+            UnknownModel: there is none of that name, or it does jobs of another kind.
             ModelNotReady: no worker has ever loaded it, or one of this kind.
 
         """
-        name = wanted or self._default(session, kind)
+        name, kind = need.model or self._default(session, need), need.kind
         columns = select(
             Model.context_length, Model.vocab_size, Model.tokenizer_digest, Model.kind, Model.renders
         ).where(Model.name == name)
@@ -61,14 +62,19 @@ class Catalogue:
         tokens = self._tokenizers.of(session, name, found.tokenizer_digest)
         return ChosenModel(name, Limits(found.context_length, found.vocab_size), tokens, found.kind, found.renders)
 
-    def _default(self, session: Session, kind: str) -> str:
-        """Return the first of the configured models for a kind."""
-        if _MADE_BY.get(kind, kind) == "text":
+    def _default(self, session: Session, need: Need) -> str:
+        """Return the first of the configured models for a kind of jobs, or that knows the tags of a form."""
+        kind = _MADE_BY.get(need.kind, need.kind)
+        tags = TAGS.get(need.form or "")
+        if kind == "text" and tags is None:
             return self._default_model
-        served = set(session.scalars(select(Model.name).where(Model.kind == kind)))
-        for name in self._configured:
-            if name in served:
+        of_kind = session.execute(select(Model.name, Model.tokenizer_digest).where(Model.kind == kind))
+        served = {row.name: row.tokenizer_digest for row in of_kind}
+        for name in (name for name in self._configured if name in served):
+            if tags is None or knows(self._tokenizers.of(session, name, served[name]).spans, tags):
                 return name
+        if kind == "text":
+            return self._default_model
         raise ModelNotReady(f"No worker has loaded a model for jobs of kind {kind} yet.")
 
 

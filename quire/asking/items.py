@@ -6,7 +6,7 @@ from uuid import UUID
 
 from quire.asking.drafting import ChosenModel, drafted
 from quire.asking.entries import Entry
-from quire.asking.request import BatchItem
+from quire.asking.request import BatchItem, Need
 from quire.asking.validation import MAX_PROBLEMS, checked
 from quire.batches import Item
 from quire.crypto import DataKey
@@ -15,7 +15,7 @@ from quire.jobs import Submission
 from quire.quotas import Quotas
 from quire.store import Batch
 
-Find = Callable[[str | None, str], ChosenModel]  # by the name of a model and the kind of job
+Find = Callable[[Need], ChosenModel]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ItemReader:
 
     def __init__(self, find: Find, owner: Owner, batch: Batch) -> None:
         self._find, self._owner, self._batch = find, owner, batch
-        self._models: dict[tuple[str | None, str], ChosenModel] = {}
+        self._models: dict[Need, ChosenModel] = {}
         self._seen: set[str] = set()
 
     def read(self, number: int, entry: Entry) -> Item:
@@ -75,10 +75,11 @@ class ItemReader:
         return Item(number, wanted.custom_id, self._draft(number, wanted))
 
     def _draft(self, number: int, wanted: BatchItem) -> Submission:
-        names = (wanted.model, wanted.kind)
-        if names not in self._models:
-            self._models[names] = self._find(*names)
-        job = drafted(self._batch.job(number), self._owner.tenant_id, self._owner.key, wanted, self._models[names])
+        if wanted.need not in self._models:
+            self._models[wanted.need] = self._find(wanted.need)
+        job = drafted(
+            self._batch.job(number), self._owner.tenant_id, self._owner.key, wanted, self._models[wanted.need]
+        )
         most = self._owner.quotas.max_tokens_per_day
         if most is not None and job.reserved > most:
             message = f"It may cost {job.reserved} tokens, more than the tenant's {most} of a whole day"

@@ -1,7 +1,7 @@
 """What a job may ask for, field by field, with every range; and an item of a batch."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -41,12 +41,22 @@ PARAMETERS = tuple(Parameters.model_fields)
 ASKED = tuple(Asked.__dataclass_fields__)
 
 
+class Need(NamedTuple):
+    """What a job needs of a model. Without a name it is the first of the configured ones that can do it."""
+
+    model: str | None = None
+    kind: str = "text"
+    form: Form | None = None
+
+
 class JobRequest(Parameters):
     """A job: a text, from exactly one of `prompt` and `form`, or tunes of a `style`; and how to draw."""
 
     kind: Literal["text", "music", "longform"] = Field(default="text", description="What is made.")
     longform: BookRequest | None = Field(default=None, description="The book of kind longform.")
-    model: Name | None = Field(default=None, description="A name of GET /v1/models; default: the server's first.")
+    model: Name | None = Field(
+        default=None, description="A name of GET /v1/models; default: the server's first that can do it."
+    )
     prompt: Prompt | None = Field(default=None, description="Continued as it is.")
     form: Form | None = Field(default=None, description="A template builds the prompt from title, theme, style.")
     title: Line | None = Field(default=None, description="One line; with form, or of a tune.")
@@ -187,6 +197,10 @@ class JobRequest(Parameters):
             if self.not_before is not None and self.deadline <= self.not_before:
                 raise wrong("deadline: should be after not_before")
         return self
+
+    @property
+    def need(self) -> Need:
+        return Need(self.model, self.kind, self.form)
 
     def rules(self) -> Rules | None:
         """Return what the form's pieces are held to.

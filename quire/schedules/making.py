@@ -12,6 +12,7 @@ from quire import batches, ids
 from quire.asking.drafting import Catalogue, ChosenModel
 from quire.asking.entries import Entry, filled
 from quire.asking.items import Owner, read_items
+from quire.asking.request import Need
 from quire.batches import Draft, Item, Limits
 from quire.crypto import KeyRing
 from quire.database import Database
@@ -121,9 +122,9 @@ class Maker:
         return Order(key, Owner(tenant.id, data_key, tenant.quotas), target, schedule.zone, row.number, draft)
 
     def _items(self, order: Order, batch: Batch) -> Iterator[Item]:
-        def find(model: str | None, kind: str) -> ChosenModel:
+        def find(need: Need) -> ChosenModel:
             with self._database.service() as session:
-                return self._catalogue.find(session, model, kind)
+                return self._catalogue.find(session, need)
 
         asked = entries(order.target, order.key, order.zone, order.number)
         return read_items(find, order.owner, batch, asked, self._limits.items)

@@ -8,6 +8,7 @@ from quire import batches, testing
 from quire.asking.drafting import Catalogue, ChosenModel
 from quire.asking.entries import Entry, filled
 from quire.asking.items import Owner, read_items
+from quire.asking.request import Need
 from quire.asking.tokenizing import Tokenizers
 from quire.batches import Draft, Limits
 from quire.settings import Settings
@@ -48,9 +49,9 @@ def take(place: Place) -> Batch:
     owner = Owner(place.tenant.id, key, place.tenant.quotas)
     rows = [Entry({"number": str(number)}, where=f"rows.{number}") for number in range(ROWS)]
 
-    def find(name: str | None, kind: str) -> ChosenModel:
+    def find(need: Need) -> ChosenModel:
         with place.database.service() as session:
-            return catalogue.find(session, name, kind)
+            return catalogue.find(session, need)
 
     taken = batches.take(
         place.database.service,

@@ -1,6 +1,6 @@
 import pytest
 
-from quire.forms import compose, knows_tags
+from quire.forms import TAGS, compose
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,6 @@ def test_a_model_that_knows_tags_gets_the_header_it_was_trained_with(
     assert compose(form, title="Ebb", theme="the sea", style=style, tagged=True) == prompt
 
 
-@pytest.mark.parametrize(("tokens", "knows"), [(2, True), (12, False)])
-def test_a_model_knows_tags_if_each_is_one_token(tokens: int, knows: bool) -> None:
-    assert knows_tags(lambda _: [(0, 1)] * tokens) is knows
+@pytest.mark.parametrize(("tokens", "known"), [(2, True), (12, False)])
+def test_a_model_knows_tags_if_each_is_one_token(tokens: int, known: bool) -> None:
+    assert knows(lambda _: [(0, 1)] * tokens, TAGS["verse"]) is known
