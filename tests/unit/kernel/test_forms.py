@@ -1,6 +1,6 @@
 import pytest
 
-from quire.forms import TAGS, compose
+from quire.forms import TAGS, compose, knows
 
 
 @pytest.mark.parametrize(
