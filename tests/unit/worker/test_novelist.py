@@ -9,6 +9,7 @@ from quire.store.job import State
 from quire.testing import RING
 from tests.unit.worker.fakes import FakeEngine, claimed
 from tests.unit.worker.places import Shop
+from tests.waiting import until
 from worker.engine import Request
 
 PLAN = Plan(
@@ -123,3 +124,44 @@ def test_when_every_retry_loops_the_last_is_kept() -> None:
 
     assert shop.serve(book(Guard(no_repeat=0, retries=1))) is not None
     assert {sequence.request.sampling.retry for sequence in engine.sequences} == {0, 1}
+
+
+# ---- giving way --------------------------------------------------------------------------------------------
+
+
+def test_a_book_is_asked_to_give_way_only_when_it_has_committed_something_since_its_claim() -> None:
+    shop = Shop(engine := FakeEngine(numbered, waits=True))
+    written = tuple(b"Seed")
+    job = book(log=[Piece(0, written, "Seed")])
+    serving = shop.begin(job)
+    until(lambda: engine.sequences)
+    shop.flushed(job)
+    assert shop.runner.books() == {}
+
+    engine.write(engine.sequences[0], " on")
+    assert shop.runner.books() == {}
+    shop.flushed(job)
+
+    assert shop.runner.books() == {job.run: job.tenant_id}
+    shop.runner.give_way(job.run)
+    shop.end(serving)
+    assert shop.runner.books() == {}
+
+
+def test_a_book_that_draws_candidates_is_not_asked_before_it_has_written_a_window() -> None:
+    shop = Shop(engine := FakeEngine(numbered, waits=True))
+    job = book(Guard(no_repeat=0, draws=2))
+    serving = shop.begin(job)
+    until(lambda: len(engine.sequences) == 2)
+    engine.write(engine.sequences[0], "Seed")
+    shop.flushed(job)
+    assert shop.runner.books() == {}
+
+    for sequence in engine.sequences[:2]:
+        engine.finish(sequence)
+    until(lambda: len(engine.sequences) == 4)
+    shop.flushed(job)
+
+    assert shop.runner.books() == {job.run: job.tenant_id}
+    shop.runner.drain()
+    shop.end(serving)
