@@ -143,7 +143,7 @@ class Runner:
 
     def _outcome(self, job: Claimed, job_log: JobLog, place: ExitStack) -> Outcome | None:
         """Run a job, in a place at the engine that is left with the stack; None if the engine died under it."""
-        sequences = Sequences(self._engine)
+        sequences = Sequences(self._engine, occupy=self._claimer.occupy)
         try:
             job_log.key = key = self._ring.unwrap(job.wrapped_key, job.tenant_id)
             spec = Spec.decode(key.open(job.body, f"job:{job.id}"))

@@ -101,6 +101,7 @@ def test_of_several_draws_of_a_window_the_best_is_written() -> None:
     job = book(Guard(no_repeat=0, draws=3))
 
     assert shop.serve(job) is not None
+    assert shop.claimer.occupied == [2, -2] * 3
     assert "no no" not in "".join(piece.text for piece in shop.pieces(job))
     assert [sequence.request.sampling.sample for sequence in engine.sequences] == [0, 1, 2] * 3
     assert len({sequence.request.prompt for sequence in engine.sequences[:3]}) == 1
