@@ -1,5 +1,7 @@
 """Long-form jobs through the runner: windows one after the other, written as they come."""
 
+import pytest
+
 from quire.errors import QuireError
 from quire.jobs import Claimed
 from quire.longform import Guard, Plan, PlannedPart
@@ -27,9 +29,9 @@ PLAN = Plan(
 )
 
 
-def book(guard: Guard = PLAN.guard, **columns: object) -> Claimed:
+def book(guard: Guard = PLAN.guard, parts: tuple[PlannedPart, ...] = PLAN.parts, **columns: object) -> Claimed:
     job = claimed(**columns)
-    plan = PLAN.model_copy(update={"guard": guard})
+    plan = PLAN.model_copy(update={"guard": guard, "parts": parts})
     spec = Spec(input=Input(prompt="Sea"), parameters=Parameters(max_tokens=PLAN.most_tokens), longform=plan)
     body = RING.unwrap(job.wrapped_key, job.tenant_id).seal(spec.encode(), f"job:{job.id}")
     return Claimed(**{**vars(job), "body": body})
@@ -125,6 +127,54 @@ def test_when_every_retry_loops_the_last_is_kept() -> None:
 
     assert shop.serve(book(Guard(no_repeat=0, retries=1))) is not None
     assert {sequence.request.sampling.retry for sequence in engine.sequences} == {0, 1}
+
+
+def test_the_end_of_a_part_is_written_with_the_window_that_was_chosen_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop(FakeEngine(numbered))
+    job = book(Guard(no_repeat=0, draws=2))
+    log, batches = shop.writer.open(job), []
+    monkeypatch.setattr(log, "add", lambda *entries: batches.append([entry.finish for entry in entries]))
+
+    shop.runner.serve(job)
+
+    assert batches == [[None], [None, "stop"], [None, "stop"]]
+
+
+def test_what_is_written_of_a_window_counts_when_a_loop_is_looked_for() -> None:
+    span = "abcdefghijklmnopqrst"
+
+    def answer(request: Request) -> str:
+        last = "X" if request.sampling.retry else span[-1]
+        return (span[:-1] + last + " The night was long. The sea was")[: request.sampling.max_tokens]
+
+    # Twice in the book, and all but its last token once more.
+    written = f"{span}0123456789AB{span}CDEFGHIJKLMN{span[:-1]}"
+    shop = Shop(engine := FakeEngine(answer))
+    job = book(
+        Guard(no_repeat=0, retries=1),
+        parts=(PlannedPart(heading="Chapter 1", tokens=96),),
+        log=[Piece(0, tuple(written.encode()), written)],
+    )
+
+    shop.serve(job)
+
+    assert [sequence.request.sampling.retry for sequence in engine.sequences] == [0, 1]
+    assert shop.pieces(job)[0].text == written + "X The night was long."
+
+
+@pytest.mark.parametrize("guard", [Guard(no_repeat=0), Guard(no_repeat=0, draws=2)])
+def test_a_book_with_no_token_to_go_on_with_fails_and_keeps_what_is_written(guard: Guard) -> None:
+    shop = Shop(FakeEngine(lambda request: numbered(request)[:20]))
+    job = book(guard)
+
+    outcome = shop.serve(job)
+
+    assert outcome is not None
+    assert (outcome.state, outcome.completion_tokens) == (State.FAILED, 20)
+    assert outcome.error is not None
+    assert outcome.error["code"] == "book_failed"
 
 
 # ---- giving way --------------------------------------------------------------------------------------------
