@@ -9,6 +9,7 @@ from quire.longform import Plan, PlannedPart
 from quire.pieces import Entry, Piece, fold
 from tests.unit.worker.fakes import ByteTokenizer
 from worker.creative.longform.book import Book
+from worker.creative.longform.composing import tail
 
 CONTEXT = 256
 WORDS = "The sea was grey. Anna looked at Tom, and Tom at Anna. They went on. "
@@ -137,6 +138,23 @@ def test_a_prompt_holds_the_opening_the_names_and_the_last_sentences() -> None:
     assert tail.lstrip().startswith(("The sea", "Anna looked", "They went"))
     assert (WORDS * 100)[:160].endswith(tail)
     assert prompts[6].endswith("\n\nChapter 2\n\n")
+
+
+def test_the_last_that_was_written_begins_with_a_sentence() -> None:
+    for most in range(90, 160):
+        told = bytes(tail(tuple((WORDS * 5).encode()), most, verse=False, tokenizer=ByteTokenizer())).decode()
+        assert told.startswith((" The sea", " Anna looked", " They went")), told
+
+
+def test_the_spans_of_a_book_are_kept_and_grow_with_it() -> None:
+    of, kept = book(plan(100, 64)), []
+    while (window := of.next()) is not None:
+        assert window.spans is not None
+        assert len(window.spans) == len(window.before)
+        kept.append(window.spans)
+        run(of, [], windows=1)
+
+    assert all(spans is kept[0] for spans in kept)
 
 
 @pytest.mark.parametrize("language", ["zh"])

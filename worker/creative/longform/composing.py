@@ -60,8 +60,7 @@ def tail(before: Sequence[int], most: int, *, verse: bool, tokenizer: Tokenizes)
     starts = set(ends(tokenizer.decode(kept), verse=verse))
     text, length = detokenizer(tokenizer, ()), 0
     for index, token in enumerate(kept[: len(kept) // 2]):
-        # A token of an English word brings the blank before it along.
-        if length in starts or length + 1 in starts:
+        if length in starts:  # a token of an English word brings the blank before it along
             return kept[index:]
         length += len(text.push([token]))
     return kept
