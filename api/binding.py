@@ -26,7 +26,8 @@ STYLE = (
 )
 # XML 1.0 has no others below a blank; a model may write any.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MARKS = re.compile(r"([\\`*_{}\[\]<>#|~])|^(\s*)([-+>]|\d+[.)])(?=\s)", re.MULTILINE)
+# Before marks; and where a line begins, before what would make it an item, a rule, or the one above a heading.
+_MARKS = re.compile(r"(^[ \t]*(?=[-+=])|^[ \t]*\d+(?=[.)](?:\s|$))|(?=[\\`*_{}\[\]<>#|~&]))", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Volume:
-    """A book that is to be bound; `finished` is when its job ended."""
+    """A book that is to be bound; `finished` is when its job ended, in UTC."""
 
     id: UUID
     title: str
@@ -79,13 +80,13 @@ def _markdown(volume: Volume) -> bytes:
         f'<a id="part-{number}"></a>\n\n## {_plain(chapter.heading)}\n\n{_marked(chapter.text, volume.verse)}'
         for number, chapter in enumerate(volume.chapters, 1)
     ]
-    head = [f"# {_plain(volume.title)}", f"*{_plain(volume.subtitle)}*", contents]
+    head = [f"# {_plain(volume.title)}", f"*{_plain(' '.join(volume.subtitle.split()))}*", contents]
     return ("\n\n".join([*head, *chapters, "---", f"*{_plain(volume.colophon)}*"]) + "\n").encode()
 
 
 def _plain(text: str) -> str:
     """Let nothing in a text be taken for Markdown."""
-    return _MARKS.sub(lambda found: "\\" + found[0] if found[1] else f"{found[2]}\\{found[3]}", text)
+    return _MARKS.sub(r"\1\\", text)
 
 
 def _marked(text: str, verse: bool) -> str:

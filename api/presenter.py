@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from api import responses
@@ -203,7 +203,7 @@ def volume(row: store.Job, plan: Plan, pieces: Sequence[Piece], finished: dateti
         chapters=tuple(Chapter(plan.parts[piece.index].heading, piece.text) for piece in pieces),
         model=row.model,
         seed=row.seed,
-        finished=finished,
+        finished=finished.astimezone(UTC),
     )
 
 

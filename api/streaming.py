@@ -16,6 +16,8 @@ from quire.store.chunk import START, Position
 
 MEDIA = "text/event-stream"
 RETRY = "retry: 1000\n\n"  # milliseconds after which a browser comes back
+# JSON has them as they are, and readers that cut at every end of a line Unicode knows would cut there.
+ENDS_OF_LINES = str.maketrans({"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"})
 POSITION = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 SEND_SECONDS = 20  # who has taken nothing for so long, with the buffers full, is dropped
 
@@ -68,4 +70,4 @@ def drop_if_slow(request: Request) -> None:
 
 def _frame(name: str, data: BaseModel, position: Position | None = None) -> str:
     identity = "" if position is None else f"id: {shown(position)}\n"
-    return f"{identity}event: {name}\ndata: {data.model_dump_json()}\n\n"
+    return f"{identity}event: {name}\ndata: {data.model_dump_json().translate(ENDS_OF_LINES)}\n\n"

@@ -29,6 +29,7 @@ QuireError
 │   └── TooManyReaders         503
 ├── FormUnfit                  told of a failed job, never over HTTP
 ├── TuneFailed                 why a job failed, never over HTTP
+├── BookFailed                 why a job failed, never over HTTP
 └── ConfigurationError         raised at start, never over HTTP
     └── UndecryptableError     a key is missing from the ring, or the data was changed
 """
@@ -274,6 +275,12 @@ class TuneFailed(QuireError):
     """A tune was not right however often it was drawn."""
 
     code = "tune_failed"
+
+
+class BookFailed(QuireError):
+    """No token was left to go on with: guard.no_repeat or logit_bias forbid all."""
+
+    code = "book_failed"
 
 
 class ConfigurationError(QuireError):

@@ -11,6 +11,7 @@ import httpx
 
 from quire_client import errors
 from quire_client.clock import Clock, Deadline
+from quire_client.events import lines
 from quire_client.retry import Retry, persist, retry_after
 from quire_client.version import __version__
 
@@ -137,7 +138,7 @@ class Connection:
 
         response, _ = self._persist(call, repeatable=True, patient=patient, within=within)
         try:
-            yield _checked(response).iter_lines()
+            yield lines(_checked(response).iter_text())
         finally:
             response.close()
 

@@ -1,6 +1,7 @@
 """What a job's event stream tells, read from Server-Sent Events, and folded back into the job."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
@@ -59,12 +60,31 @@ class TruncateEvent:
 Event = StateEvent | TextEvent | ProgressEvent | TruncateEvent
 
 
+_END_OF_LINE = re.compile(r"\r\n|\r|\n")
+
+
 class Frame(NamedTuple):
     """One event as it is sent."""
 
     name: str
     id: str | None
     data: str
+
+
+def lines(texts: Iterable[str]) -> Iterator[str]:
+    """Cut a text that comes bit by bit into its lines: at CR, LF and both together, as the standard has it.
+
+    `str.splitlines` would cut at what may stand in the text of a job, as U+2028.
+    """
+    left = ""
+    for text in texts:
+        left += text
+        held = "\r" if left.endswith("\r") else ""  # an LF may follow
+        *whole, left = _END_OF_LINE.split(left.removesuffix(held))
+        left += held
+        yield from whole
+    if left:
+        yield left.removesuffix("\r")
 
 
 def frames(lines: Iterable[str]) -> Iterator[Frame]:

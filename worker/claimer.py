@@ -46,13 +46,21 @@ class Claimer:
 
     @property
     def full(self) -> bool:
-        """Whether every slot is taken."""
+        """Whether every slot is taken. Those that are being asked for are free until there is a job for them."""
         return self._free <= 0
+
+    def occupy(self, slots: int) -> None:
+        """Count so many more slots as taken, or fewer: each draw of a job needs one.
+
+        They may be more than are free. What was claimed beyond the engine's slots would wait inside it, where
+        nothing gives way.
+        """
+        with self._changed:
+            self._free -= slots
 
     def release(self) -> None:
         """Give back the slot of a job that `next` or `start` was given."""
-        with self._changed:
-            self._free += 1
+        self.occupy(-1)
 
     def close(self) -> None:
         """Claim no more; whoever asks gets None."""
@@ -75,11 +83,11 @@ class Claimer:
     def step(self, asking: list[Future[Claimed | None]]) -> None:
         """One claim: for those who ask, or, if nobody does, for every free slot."""
         with self._changed:
-            k = min(len(asking), self._free) if asking else self._free
-            self._free -= k
+            free = max(0, self._free)
+            k = min(len(asking), free) if asking else free
         found = self._try(k)
         with self._changed:
-            self._free += k - len(found)
+            self._free -= len(found)
         if asking:
             _answer(asking, found)
             return

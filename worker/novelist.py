@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from quire.errors import BookFailed
 from quire.jobs import Claimed
 from quire.longform import Plan
 from quire.pieces import Entry, Piece
@@ -39,6 +40,7 @@ class Novelist:
 
         Raises:
             EngineError: what the engine raised; what is written by then is in the log.
+            BookFailed: nothing may come next.
 
         """
         plan = spec.longform
@@ -60,7 +62,6 @@ class Novelist:
                 plan, window, spec.parameters, pen, sequences, self._tokenizer,
                 vocabulary=self._vocabulary, scope=str(job.tenant_id), deadline=deadline,
             )  # fmt: skip
-            pen.close()
 
 
 class Pen:
@@ -75,16 +76,29 @@ class Pen:
 
     def take(self, _draw: int, delta: Delta) -> None:
         """Take what a step has drawn, on the engine's thread."""
-        now = delta.tokens[: max(0, self._left)]
-        self._left -= len(now)
-        self._open += delta.tokens[len(now) :]
-        if now:
-            self._log.add(self._book.write(self._window, now))
+        self._log.add(*self._settled(delta.tokens))
 
-    def close(self) -> None:
-        """End the part, if it is to end with this window."""
-        if self._window.last:
-            self._log.add(self._book.end(self._window, self._open))
+    def close(self, tokens: Sequence[int] = ()) -> None:
+        """Take the last tokens of the window, and end the part if it is to end with it: together or not at all.
+
+        A window that was chosen among several would not be taken up as it is from a log that holds half of it.
+
+        Raises:
+            BookFailed: the window is shorter than it was to be, and would be asked for again and again.
+
+        """
+        entries = self._settled(tokens)
+        if self._window.last and not self._left:
+            entries.append(self._book.end(self._window, self._open))
+        self._log.add(*entries)
+        if self._left:
+            raise BookFailed
+
+    def _settled(self, tokens: Sequence[int]) -> list[Entry]:
+        now = tokens[: self._left]
+        self._left -= len(now)
+        self._open += tokens[len(now) :]
+        return [self._book.write(self._window, now)] if now else []
 
 
 def draw_window(
@@ -99,10 +113,11 @@ def draw_window(
     scope: str = "",
     deadline: float | None = None,
 ) -> None:
-    """Draw a window as its plan has it: as it comes; or the best of several, and anew if it closes a loop.
+    """Write a window as its plan has it: as it comes; or the best of several, and anew if it closes a loop.
 
     Raises:
         EngineError: what the engine raised.
+        BookFailed: see `Pen.close`.
 
     """
 
@@ -115,12 +130,13 @@ def draw_window(
     if not plan.guard.settles:
         for _ in sequences.run(plan_of(0), pen.take):
             pass
+        pen.close()
         return
     for retry in range(plan.guard.retries + 1):
         tokens = _best(plan, window, plan_of(retry), sequences, tokenizer)
-        if not loops(window.before, tokens):
+        if not loops(window.before, (*window.drawn, *tokens)):
             break
-    pen.take(0, Delta(tokens, ""))
+    pen.close(tokens)
 
 
 def _best(
@@ -130,10 +146,11 @@ def _best(
     drawn: dict[int, list[int]] = {draw: [] for draw in draws}
     scores: dict[int, float] = {}
     for draw, finished in sequences.run(draws, lambda draw, delta: drawn[draw].extend(delta.tokens)):
+        whole = [*window.drawn, *drawn[draw]]
         scores[draw] = score(
             window.before,
-            drawn[draw],
-            text=tokenizer.decode(drawn[draw]),
+            whole,
+            text=tokenizer.decode(whole),
             premise=plan.premise,
             mean_logprob=finished.mean_logprob,
         )

@@ -20,7 +20,7 @@ class RunsBooks(Protocol):
 
 
 class Preemption:
-    """`seconds`: between two looks, which is how long a job may have to wait for a book's slot."""
+    """`seconds`: between two looks, for which a job may have to wait for the slot of a book that gets on."""
 
     def __init__(self, runner: RunsBooks, *, look: Look, full: Callable[[], bool], seconds: float) -> None:
         self._runner = runner
@@ -33,10 +33,10 @@ class Preemption:
         """Have books give way if it is time to look and somebody waits; called after each commit."""
         if time.monotonic() - self._looked < self._seconds or not self._full():
             return
-        self._looked = time.monotonic()
         books = self._runner.books()
         if not books:
             return
+        self._looked = time.monotonic()
         waiting, virtual_times = self._look(set(books.values()))
         known = {run: tenant for run, tenant in books.items() if tenant in virtual_times}
         for run in giving_way(known, virtual_times, waiting):

@@ -82,7 +82,7 @@ class Runner:
         self._studio = studio
         self._gate = Gate()
         self._running: dict[Run, Sequences] = {}
-        self._books: dict[Run, UUID] = {}
+        self._books: dict[Run, JobLog] = {}
         self._lock = threading.Lock()
 
     def serve(self, first: Claimed | None = None) -> None:
@@ -101,9 +101,13 @@ class Runner:
         threading.Thread(target=self.serve, args=(first,), name="slot", daemon=True).start()
 
     def books(self) -> dict[Run, UUID]:
-        """Return the books that run, each with its tenant."""
+        """Return the books that may give way, each with its tenant.
+
+        Those that have gained nothing since their claim are left alone: two that gave way to each other before
+        they had written anything would both stand still.
+        """
         with self._lock:
-            return dict(self._books)
+            return {run: job_log.job.tenant_id for run, job_log in self._books.items() if job_log.has_gained}
 
     def give_way(self, run: Run) -> None:
         """Put a book back with what it has written; it goes on exactly there."""
@@ -139,7 +143,7 @@ class Runner:
 
     def _outcome(self, job: Claimed, job_log: JobLog, place: ExitStack) -> Outcome | None:
         """Run a job, in a place at the engine that is left with the stack; None if the engine died under it."""
-        sequences = Sequences(self._engine)
+        sequences = Sequences(self._engine, occupy=self._claimer.occupy)
         try:
             job_log.key = key = self._ring.unwrap(job.wrapped_key, job.tenant_id)
             spec = Spec.decode(key.open(job.body, f"job:{job.id}"))
@@ -188,21 +192,21 @@ class Runner:
                 del self._running[run]
 
     @contextmanager
-    def _as_book(self, job: Claimed) -> Iterator[None]:
+    def _as_book(self, job_log: JobLog) -> Iterator[None]:
         """Let a run be seen as one that gives way to others."""
         with self._lock:
-            self._books[job.run] = job.tenant_id
+            self._books[job_log.job.run] = job_log
         try:
             yield
         finally:
             with self._lock:
-                del self._books[job.run]
+                del self._books[job_log.job.run]
 
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
     ) -> Outcome:
         if spec.longform is not None:
-            with self._as_book(job):
+            with self._as_book(job_log):
                 self._novelist.write(job, spec, written, job_log, sequences)
             return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
         if spec.music is not None:

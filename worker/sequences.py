@@ -21,10 +21,14 @@ class Submits(Protocol):
 
 
 class Sequences:
-    """Runs plans, one after the other. `cancel` may come at any time from another thread, and ends all."""
+    """Runs plans, one after the other. `cancel` may come at any time from another thread, and ends all.
 
-    def __init__(self, engine: Submits) -> None:
+    `occupy` is told how many slots a plan takes beside the job's own, and when they are free again.
+    """
+
+    def __init__(self, engine: Submits, occupy: Callable[[int], None] = lambda _: None) -> None:
         self._engine = engine
+        self._occupy = occupy
         self._futures: dict[int, Future[Finished]] = {}
         self._lock = threading.Lock()
         self._cancelled = False
@@ -40,12 +44,15 @@ class Sequences:
             Exception: what the engine raised for one of them; the others are cancelled.
 
         """
+        more = max(0, len(plan) - 1)
+        self._occupy(more)
         try:
             self._submit(plan, on_delta)
             for draw, future in self._futures.items():
                 yield draw, future.result()
         finally:
             self._stop()
+            self._occupy(-more)
 
     def cancel(self) -> None:
         """Stop what is still running, at the engine's next step, and run nothing more."""

@@ -49,7 +49,7 @@ class JobLog:
         self._lock = threading.Lock()
         self._pending: list[Entry] = []
         self._taken: list[Entry] = []
-        self._end = _end_of(job)
+        self._begun = self._end = _end_of(job)
         self.tokens = self._end.offset  # delivered so far, earlier claims' included
         self.meter: Callable[[], int] | None = None  # tells the work so far, of a job that is charged as it goes
         self._metered = 0  # of it, what is charged
@@ -88,6 +88,11 @@ class JobLog:
         if self.outcome and self.outcome.state is State.QUEUED:
             self._pending = []  # the next run comes to the same again
         return self.outcome is not None
+
+    @property
+    def has_gained(self) -> bool:
+        """Whether this run has committed tokens."""
+        return self._end.offset > self._begun.offset
 
     def has_text(self) -> bool:
         """Whether there is anything that a reader could be shown."""

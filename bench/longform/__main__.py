@@ -62,7 +62,6 @@ def write(engine: Engine, guard: Guard, seed: int, tokens: int, temperature: flo
             plan, window, Parameters(temperature=temperature), pen, sequences, engine.tokenizer,
             vocabulary=engine.vocab_size,
         )  # fmt: skip
-        pen.close()
     return fold(shelf.entries)
 
 

@@ -92,7 +92,6 @@ def write(engine: Engine, seed: int) -> Recording:
             PLAN, window, Parameters(temperature=0.8), pen, sequences, engine.tokenizer,
             vocabulary=engine.vocab_size, scope=scope,
         )  # fmt: skip
-        pen.close()
     return sequences
 
 

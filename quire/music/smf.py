@@ -55,10 +55,10 @@ def melody(data: bytes) -> list[Note]:
 
 
 def to_abc(notes: list[Note], form: Form) -> str:
-    """Write a melody in ABC, with barlines where the form has them. Whether it fits is not looked at here.
+    """Write a melody in ABC, with barlines where the form has them. Whether its notes fit is not looked at here.
 
     Raises:
-        BadMidi: a note is too low or too high.
+        BadMidi: it is longer than the form, or a note is too low or too high.
 
     """
     bar = form.meter.bar
@@ -66,6 +66,9 @@ def to_abc(notes: list[Note], form: Form) -> str:
     # What begins in the second half of a bar is a pickup; earlier, it is a bar that begins with a rest.
     start = notes[0].start - (0 if lead * 2 >= bar else lead)
     pickup = bar - lead if lead * 2 >= bar else 0
+    # Before anything is written: a file of forty bytes may hold a rest of a million bars. One more for a pickup.
+    if notes[-1].end - start > (form.bars + 1) * bar:
+        raise BadMidi(f"Is longer than {form.bars} bars of {form.meter}")
     written: list[str] = []
     at = 0
     for note in notes:

@@ -2,14 +2,17 @@
 
 import io
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from api import presenter
 from api.binding import MEDIA, Chapter, Volume, bound
+from quire.longform import Plan, PlannedPart
+from quire.store import Job
 
 VOLUME: dict[str, Any] = {
     "id": UUID(int=7),
@@ -51,6 +54,18 @@ def test_what_a_model_writes_is_no_markup() -> None:
     assert r"\- Three" in markdown
 
 
+def test_no_line_becomes_a_rule_a_list_or_a_heading_in_markdown() -> None:
+    lines = "The sea\n---\nthe night\n===\n- - -\n+ two\n1. one\n2)\n3.5 &amp;"
+    poem = volume(verse=True, subtitle="A voyage.\n\nBy *night*.\n---", chapters=(Chapter("Canto 1", lines),))
+
+    markdown = bound(poem, "markdown").decode()
+
+    verse = lines.splitlines()
+    escaped = [verse[0], r"\---", verse[2], r"\===", r"\- - -", r"\+ two", r"1\. one", r"2\)", r"3.5 \&amp;"]
+    assert "\\\n".join(escaped) in markdown
+    assert "\n*A voyage. By \\*night\\*. ---*\n" in markdown
+
+
 def test_verse_keeps_its_lines() -> None:
     poem = volume(verse=True, chapters=(Chapter("Canto 1", "The sea\nthe night\n\nthe stars"),))
 
@@ -88,6 +103,20 @@ def test_an_epub_is_what_the_standard_asks_for() -> None:
     for name, data in files.items():
         if name.endswith(".xhtml"):
             assert ET.fromstring(data).find(f".//{XHTML}title") is not None
+
+
+def test_the_end_of_a_book_is_told_in_utc_whatever_the_zone_of_postgres() -> None:
+    part = PlannedPart(heading="Chapter 1", tokens=64)
+    plan = Plan(
+        title="Sea", premise="A voyage.", form="novel", language="en", parts=(part,), window=32, ending=16
+    )  # fmt: skip
+    ended = datetime(2026, 11, 28, 4, tzinfo=timezone(timedelta(hours=8)))
+
+    made = presenter.volume(Job(id=UUID(int=7), model="quire-verse", seed=7), plan, [], ended)
+
+    assert "Finished on 2026-11-27." in made.colophon
+    with zipfile.ZipFile(io.BytesIO(bound(made, "epub"))) as archive:
+        assert b"2026-11-27T20:00:00Z" in archive.read("OEBPS/package.opf")
 
 
 def test_the_same_book_is_the_same_file() -> None:

@@ -17,6 +17,7 @@ from quire_client import (
     UnexpectedAnswerError,
     WaitTimeoutError,
 )
+from quire_client.events import lines
 
 Make = Callable[..., Any]
 
@@ -74,6 +75,26 @@ def test_a_stream_that_breaks_goes_on_behind_the_last_event(
     assert [event.state for event in events if isinstance(event, StateEvent)] == ["running", "succeeded"]
     assert [dict(request.url.params) for request in server.requests[-2:]] == [{"after": "1:1"}, {"after": "1:2"}]
     assert time.sleeps
+
+
+def test_characters_that_unicode_calls_ends_of_lines_are_text(connect: Make, script: Make) -> None:
+    piece = '{"index": 0, "text": "The\u2028sea\u2029is\x85grey.", "tokens": 4}'
+    body = (
+        f'id: 1:4\nevent: text\ndata: {{"pieces": [{piece}]}}\n\nevent: state\ndata: {{"state": "succeeded"}}\n\n'
+    )
+
+    text, _ended = connect(script(httpx.Response(200, text=body))).jobs.stream("job_1")
+
+    assert text.text == "The\u2028sea\u2029is\x85grey."
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_lines_end_as_the_standard_has_it_however_they_come(size: int) -> None:
+    text = "a\rb\r\nc\n\nd\x0b\u2028e\r\n\r\nf\r"
+
+    bits = [text[start : start + size] for start in range(0, len(text), size)]
+
+    assert list(lines(bits)) == ["a", "b", "c", "", "d\x0b\u2028e", "", "f"]
 
 
 def test_an_event_cut_off_in_the_middle_is_none(connect: Make, script: Make, stream: Make, written: Make) -> None:

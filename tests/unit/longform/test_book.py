@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from quire.longform import Plan, PlannedPart
 from quire.pieces import Entry, Piece, fold
 from tests.unit.worker.fakes import ByteTokenizer
 from worker.creative.longform.book import Book
+from worker.creative.longform.composing import carried, names, tail
 
 CONTEXT = 256
 WORDS = "The sea was grey. Anna looked at Tom, and Tom at Anna. They went on. "
@@ -139,13 +138,38 @@ def test_a_prompt_holds_the_opening_the_names_and_the_last_sentences() -> None:
     assert prompts[6].endswith("\n\nChapter 2\n\n")
 
 
-@pytest.mark.parametrize("language", ["zh"])
-def test_names_are_for_english(language: str) -> None:
-    of = book(plan(128, language=language))
-    run(of, [], windows=2)
-    window = of.next()
-    assert window is not None
-    assert "With" not in bytes(window.prompt).decode()
+def test_the_last_that_was_written_begins_with_a_sentence() -> None:
+    for most in range(90, 160):
+        told = bytes(tail(tuple((WORDS * 5).encode()), most, verse=False, tokenizer=ByteTokenizer())).decode()
+        assert told.startswith((" The sea", " Anna looked", " They went")), told
+
+
+def test_the_spans_of_a_book_are_kept_and_grow_with_it() -> None:
+    of, kept = book(plan(100, 64)), []
+    while (window := of.next()) is not None:
+        assert window.spans is not None
+        assert len(window.spans) == len(window.before)
+        kept.append(window.spans)
+        run(of, [], windows=1)
+
+    assert all(spans is kept[0] for spans in kept)
+
+
+def test_a_chinese_prompt_holds_the_words_that_recur() -> None:
+    of = plan(128, language="zh", premise="山中的故事。")
+    text = "林黛玉看着月光。风来了,林黛玉说:月光真好。他在山中,不在山中。长江很长。长江的月光。"
+
+    assert names(of, text) == ["月光", "林黛玉", "长江"]
+    assert bytes(carried(of, text, ByteTokenizer())).decode() == "有月光、林黛玉、长江。\n\n"
+
+
+def test_as_many_names_are_told_as_there_is_room_for() -> None:
+    people = ["Annabella", "Bartholomew", "Christopher", "Dorothea", "Evangeline"]
+    text = " ".join(f"then {name} came, and {name} went." for name in people)
+
+    told = bytes(carried(plan(64), text, ByteTokenizer())).decode()
+
+    assert told == "With Annabella, Bartholomew, Christopher.\n\n"
 
 
 def test_a_book_that_goes_on_with_another_remembers_it() -> None:

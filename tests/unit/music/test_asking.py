@@ -105,6 +105,24 @@ def test_a_note_outside_the_key_is_refused_as_an_opening_is() -> None:
         opening(smf.to_abc(smf.melody(midi_of("G ^G A B3|")), JIG), JIG)
 
 
+def test_a_rest_or_a_note_longer_than_the_tune_is_refused_before_it_is_written() -> None:
+    long = b"\xff\xff\xff\x7f"  # 268 million ticks of a sixteenth
+    for track in (
+        b"\0\x90\x43\1\1\x80\x43\0" + long + b"\x90\x43\1\1\x80\x43\0",
+        b"\0\x90\x43\1" + long + b"\x80\x43\0",
+    ):
+        data = b"MThd\0\0\0\6\0\0\0\1\0\4MTrk" + len(track).to_bytes(4) + track
+        with pytest.raises(smf.BadMidi, match="longer than 16 bars of 6/8"):
+            smf.to_abc(smf.melody(data), JIG)
+
+
+def test_a_melody_may_have_all_the_bars_and_a_pickup() -> None:
+    bar = JIG.meter.bar
+    notes = [smf.Note(bar - 12, bar, 67), *(smf.Note(bar * n, bar * (n + 1), 67) for n in range(1, 17))]
+
+    assert smf.to_abc(notes, JIG).count("|") == 17
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -183,9 +183,13 @@ class FakeClaimer:
     def __init__(self, *jobs: Claimed) -> None:
         self.jobs = list(jobs)
         self.released = 0
+        self.occupied: list[int] = []  # slots beside each job's own, taken and given back
 
     def next(self) -> Claimed | None:
         return self.jobs.pop(0) if self.jobs else None
+
+    def occupy(self, slots: int) -> None:
+        self.occupied.append(slots)
 
     def release(self) -> None:
         self.released += 1

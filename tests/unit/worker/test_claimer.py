@@ -103,6 +103,34 @@ def test_a_claim_that_fails_leaves_its_slots_free(claimer: Claimer, shelf: Shelf
     assert None not in ask(claimer, 4)
 
 
+def test_slots_that_a_job_takes_besides_are_not_claimed_for(claimer: Claimer, shelf: Shelf) -> None:
+    ask(claimer, 1)
+    claimer.occupy(7)
+
+    assert claimer.full
+    assert ask(claimer, 1) == [None]
+    claimer.step([])
+    assert shelf.asked == [1]
+
+    claimer.occupy(-7)
+    assert not claimer.full
+    assert None not in ask(claimer, 3)
+
+
+def test_slots_that_are_being_asked_for_are_not_taken(shelf: Shelf, started: list[Claimed]) -> None:
+    seen: list[bool] = []
+
+    def claim(k: int) -> list[Claimed]:
+        seen.append(claimer.full)
+        return shelf.claim(k)
+
+    claimer = Claimer(claim, slots=4, idle_look=3600, start=started.append)
+
+    claimer.step([])
+
+    assert (seen, claimer.full) == ([False], True)
+
+
 def test_an_idle_look_starts_what_it_finds_for_every_free_slot(
     claimer: Claimer, shelf: Shelf, started: list[Claimed]
 ) -> None:

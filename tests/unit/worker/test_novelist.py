@@ -1,5 +1,7 @@
 """Long-form jobs through the runner: windows one after the other, written as they come."""
 
+import pytest
+
 from quire.errors import QuireError
 from quire.jobs import Claimed
 from quire.longform import Guard, Plan, PlannedPart
@@ -9,6 +11,7 @@ from quire.store.job import State
 from quire.testing import RING
 from tests.unit.worker.fakes import FakeEngine, claimed
 from tests.unit.worker.places import Shop
+from tests.waiting import until
 from worker.engine import Request
 
 PLAN = Plan(
@@ -26,9 +29,9 @@ PLAN = Plan(
 )
 
 
-def book(guard: Guard = PLAN.guard, **columns: object) -> Claimed:
+def book(guard: Guard = PLAN.guard, parts: tuple[PlannedPart, ...] = PLAN.parts, **columns: object) -> Claimed:
     job = claimed(**columns)
-    plan = PLAN.model_copy(update={"guard": guard})
+    plan = PLAN.model_copy(update={"guard": guard, "parts": parts})
     spec = Spec(input=Input(prompt="Sea"), parameters=Parameters(max_tokens=PLAN.most_tokens), longform=plan)
     body = RING.unwrap(job.wrapped_key, job.tenant_id).seal(spec.encode(), f"job:{job.id}")
     return Claimed(**{**vars(job), "body": body})
@@ -100,6 +103,7 @@ def test_of_several_draws_of_a_window_the_best_is_written() -> None:
     job = book(Guard(no_repeat=0, draws=3))
 
     assert shop.serve(job) is not None
+    assert shop.claimer.occupied == [2, -2] * 3
     assert "no no" not in "".join(piece.text for piece in shop.pieces(job))
     assert [sequence.request.sampling.sample for sequence in engine.sequences] == [0, 1, 2] * 3
     assert len({sequence.request.prompt for sequence in engine.sequences[:3]}) == 1
@@ -123,3 +127,92 @@ def test_when_every_retry_loops_the_last_is_kept() -> None:
 
     assert shop.serve(book(Guard(no_repeat=0, retries=1))) is not None
     assert {sequence.request.sampling.retry for sequence in engine.sequences} == {0, 1}
+
+
+def test_the_end_of_a_part_is_written_with_the_window_that_was_chosen_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop(FakeEngine(numbered))
+    job = book(Guard(no_repeat=0, draws=2))
+    log, batches = shop.writer.open(job), []
+    monkeypatch.setattr(log, "add", lambda *entries: batches.append([entry.finish for entry in entries]))
+
+    shop.runner.serve(job)
+
+    assert batches == [[None], [None, "stop"], [None, "stop"]]
+
+
+def test_what_is_written_of_a_window_counts_when_a_loop_is_looked_for() -> None:
+    span = "abcdefghijklmnopqrst"
+
+    def answer(request: Request) -> str:
+        last = "X" if request.sampling.retry else span[-1]
+        return (span[:-1] + last + " The night was long. The sea was")[: request.sampling.max_tokens]
+
+    # Twice in the book, and all but its last token once more.
+    written = f"{span}0123456789AB{span}CDEFGHIJKLMN{span[:-1]}"
+    shop = Shop(engine := FakeEngine(answer))
+    job = book(
+        Guard(no_repeat=0, retries=1),
+        parts=(PlannedPart(heading="Chapter 1", tokens=96),),
+        log=[Piece(0, tuple(written.encode()), written)],
+    )
+
+    shop.serve(job)
+
+    assert [sequence.request.sampling.retry for sequence in engine.sequences] == [0, 1]
+    assert shop.pieces(job)[0].text == written + "X The night was long."
+
+
+@pytest.mark.parametrize("guard", [Guard(no_repeat=0), Guard(no_repeat=0, draws=2)])
+def test_a_book_with_no_token_to_go_on_with_fails_and_keeps_what_is_written(guard: Guard) -> None:
+    shop = Shop(FakeEngine(lambda request: numbered(request)[:20]))
+    job = book(guard)
+
+    outcome = shop.serve(job)
+
+    assert outcome is not None
+    assert (outcome.state, outcome.completion_tokens) == (State.FAILED, 20)
+    assert outcome.error is not None
+    assert outcome.error["code"] == "book_failed"
+
+
+# ---- giving way --------------------------------------------------------------------------------------------
+
+
+def test_a_book_is_asked_to_give_way_only_when_it_has_committed_something_since_its_claim() -> None:
+    shop = Shop(engine := FakeEngine(numbered, waits=True))
+    written = tuple(b"Seed")
+    job = book(log=[Piece(0, written, "Seed")])
+    serving = shop.begin(job)
+    until(lambda: engine.sequences)
+    shop.flushed(job)
+    assert shop.runner.books() == {}
+
+    engine.write(engine.sequences[0], " on")
+    assert shop.runner.books() == {}
+    shop.flushed(job)
+
+    assert shop.runner.books() == {job.run: job.tenant_id}
+    shop.runner.give_way(job.run)
+    shop.end(serving)
+    assert shop.runner.books() == {}
+
+
+def test_a_book_that_draws_candidates_is_not_asked_before_it_has_written_a_window() -> None:
+    shop = Shop(engine := FakeEngine(numbered, waits=True))
+    job = book(Guard(no_repeat=0, draws=2))
+    serving = shop.begin(job)
+    until(lambda: len(engine.sequences) == 2)
+    engine.write(engine.sequences[0], "Seed")
+    shop.flushed(job)
+    assert shop.runner.books() == {}
+
+    for sequence in engine.sequences[:2]:
+        engine.finish(sequence)
+    until(lambda: len(engine.sequences) == 4)
+    shop.flushed(job)
+
+    assert shop.runner.books() == {job.run: job.tenant_id}
+    shop.runner.drain()
+    shop.end(serving)

@@ -59,6 +59,18 @@ def test_nobody_asks_while_there_are_free_slots_or_the_interval_lasts() -> None:
     assert (looks, bench.gone) == ([{A}], [run_of(A)])
 
 
+def test_a_look_is_not_used_up_while_no_book_may_give_way() -> None:
+    bench, offered = Bench(), [{}, {run_of(A): A}]
+    bench.books = lambda: offered.pop(0)
+    preemption = Preemption(bench, look=lambda _: ([Waiting(C, 0.0, 1)], {A: 1.0}), full=lambda: True, seconds=60)
+    preemption._looked -= 60
+
+    preemption.step()
+    preemption.step()
+
+    assert bench.gone == [run_of(A)]
+
+
 def test_a_book_is_charged_as_it_goes_and_each_token_once() -> None:
     desk, job = Desk(), claimed()
     log = desk.open(job)

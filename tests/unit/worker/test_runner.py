@@ -125,6 +125,14 @@ def test_the_slot_is_given_back_after_each_job() -> None:
     assert shop.claimer.released == 3
 
 
+def test_each_draw_of_a_job_takes_a_slot_and_gives_it_back() -> None:
+    shop = Shop(FakeEngine())
+
+    shop.serve(claimed(parameters=Parameters(n=2, best_of=5)))
+
+    assert shop.claimer.occupied == [4, -4]
+
+
 def test_a_slot_without_a_first_job_asks_for_one() -> None:
     shop, job = Shop(FakeEngine()), claimed()
     shop.claimer.jobs = [job]

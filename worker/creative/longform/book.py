@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from quire.longform import Plan, PlannedPart
 from quire.pieces import Entry, Piece
 from worker.creative.longform.composing import prompt
+from worker.creative.longform.loops import Spans
 from worker.creative.longform.sentences import completed, whole_words
 from worker.creative.longform.tokens import Tokenizes
 from worker.engine.detokenizer import Detokenizer, detokenizer
@@ -17,13 +18,15 @@ class Window:
     """Tokens of one part that share a composed prompt.
 
     `start`: tokens of the part before it. `settled`: those of its own that may be written as they come; the ones
-    behind decide where the part ends. `before`: tokens of the whole book; `drawn`: what of it is written already.
+    behind decide where the part ends. `before`: tokens of the whole book; `spans`: those of them that may not come
+    again; `drawn`: what of the window is written already.
     """
 
     part: int
     start: int
     prompt: tuple[int, ...]
     before: tuple[int, ...]
+    spans: Spans | None
     drawn: tuple[int, ...]
     tokens: int
     settled: int
@@ -49,6 +52,7 @@ class Book:
         self._before = list(before)
         self._room = context - plan.window - plan.ending
         self._tokenizer = tokenizer
+        self._spans = Spans(plan.guard.no_repeat) if plan.guard.no_repeat else None
         pieces = {piece.index: piece for piece in written}
         self._parts = [Manuscript(pieces.get(index, Piece(index)), tokenizer) for index in range(len(plan.parts))]
 
@@ -68,11 +72,14 @@ class Book:
         before = (
             self._before + [token for earlier in self._parts[:index] for token in earlier.ids] + list(ids[:start])
         )
+        if self._spans is not None:
+            self._spans.extend(before[len(self._spans) :])
         return Window(
             part=index,
             start=start,
             prompt=prompt(self.plan, part, before, begins=start == 0, room=self._room, tokenizer=self._tokenizer),
             before=tuple(before),
+            spans=self._spans,
             drawn=tuple(ids[start:]),
             tokens=settled + self.plan.ending if last else settled,
             settled=settled,

@@ -16,16 +16,48 @@ from worker.creative.longform.tokens import Tokenizes
 from worker.engine.detokenizer import detokenizer
 
 MOST_NAMES = 8
+SIGHT = 20_000  # characters of a Chinese book, the last, in which words are counted
 # A word with a capital that stands inside a sentence is a name: at its beginning every word would be one.
 _NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}\b")
+_HAN = re.compile(r"[\u4e00-\u9fff]{2,}")
+# Characters that bind words or stand for them: what holds one is no word that tells of anything.
+_BINDING = frozenset("的了着过是在有不没我你他她它们这那之其者也而于以与和就都又还很一个上下里来去到说道")
 
 
 def names(plan: Plan, text: str) -> list[str]:
-    """Return the names that recur and that the premise does not tell anyway, most frequent first."""
-    if plan.language != "en":
-        return []
-    told = Counter(_NAME.findall(text))
-    return [name for name, count in told.most_common() if count > 1 and name not in plan.premise][:MOST_NAMES]
+    """Return the names that recur and that the premise does not tell anyway, most frequent first.
+
+    Chinese marks no names: there it is the words of two or three characters.
+    """
+    found = Counter(_NAME.findall(text)) if plan.language == "en" else _words(text[-SIGHT:])
+    return [name for name, count in found.most_common() if count > 1 and name not in plan.premise][:MOST_NAMES]
+
+
+def _words(text: str) -> Counter[str]:
+    """Count what may be a word, longer ones in the place of the parts that stand nowhere else."""
+    found = Counter(
+        run[start : start + length]
+        for run in _HAN.findall(text)
+        for length in (3, 2)
+        for start in range(len(run) - length + 1)
+    )
+    often = {word: count for word, count in found.most_common() if count > 1 and not _BINDING & set(word)}
+    parts = {
+        part for word in often if len(word) == 3 for part in (word[:2], word[1:]) if found[part] == found[word]
+    }
+    return Counter({word: count for word, count in often.items() if word not in parts})
+
+
+def carried(plan: Plan, before: str, tokenizer: Tokenizes) -> list[int]:
+    """Return the tokens that tell of the names, as many of them as there is room for."""
+    told = names(plan, before)
+    while told:
+        line = f"With {', '.join(told)}.\n\n" if plan.language == "en" else f"有{'、'.join(told)}。\n\n"
+        tokens = tokenizer.encode(line)
+        if len(tokens) <= NAMES_TOKENS:
+            return tokens
+        told.pop()
+    return []
 
 
 def prompt(
@@ -43,13 +75,10 @@ def prompt(
 
     """
     head = tokenizer.encode(opening(plan))
-    people = names(plan, tokenizer.decode(before))
-    carried = tokenizer.encode(f"With {', '.join(people)}.\n\n") if people else []
-    if len(carried) > NAMES_TOKENS:
-        carried = []
+    facts = carried(plan, tokenizer.decode(before), tokenizer)
     heading = tokenizer.encode(("\n\n" if before else "") + beginning(part)) if begins else []
-    left = room - len(head) - len(carried) - len(heading)
-    return (*head, *carried, *tail(before, left, verse=plan.verse, tokenizer=tokenizer), *heading)
+    left = room - len(head) - len(facts) - len(heading)
+    return (*head, *facts, *tail(before, left, verse=plan.verse, tokenizer=tokenizer), *heading)
 
 
 def tail(before: Sequence[int], most: int, *, verse: bool, tokenizer: Tokenizes) -> tuple[int, ...]:
@@ -60,8 +89,7 @@ def tail(before: Sequence[int], most: int, *, verse: bool, tokenizer: Tokenizes)
     starts = set(ends(tokenizer.decode(kept), verse=verse))
     text, length = detokenizer(tokenizer, ()), 0
     for index, token in enumerate(kept[: len(kept) // 2]):
-        # A token of an English word brings the blank before it along.
-        if length in starts or length + 1 in starts:
+        if length in starts:  # a token of an English word brings the blank before it along
             return kept[index:]
         length += len(text.push([token]))
     return kept

@@ -37,7 +37,7 @@ def requests(
             generated=window.drawn,
             scope=scope,
             deadline=deadline,
-            constraint=partial(NoRepeat, window.before, guard.no_repeat, vocabulary) if guard.no_repeat else None,
+            constraint=partial(NoRepeat, window.spans, vocabulary) if window.spans else None,
         )
         for draw in range(guard.draws)
     }
