@@ -45,21 +45,33 @@ def _together(raw: object, dialect: Dialect) -> Iterator["psycopg.Connection[Any
     """
     if not isinstance(raw, psycopg.Connection):
         raise TypeError(f"{type(raw)} cannot send statements together")
+    with _as_sqlalchemys(dialect), raw.pipeline():
+        yield raw
+
+
+@contextmanager
+def copying(session: Session, statement: QueryNoTemplate) -> "Iterator[psycopg.Copy]":
+    """COPY rows within a transaction. Its troubles are told as those of all other statements are."""
+    raw = session.connection().connection.driver_connection
+    if not isinstance(raw, psycopg.Connection):
+        raise TypeError(f"{type(raw)} has no COPY")
+    with (
+        _as_sqlalchemys(session.get_bind().dialect),
+        raw.cursor() as cursor,
+        cursor.copy(statement) as copy,
+    ):
+        yield copy
+
+
+@contextmanager
+def _as_sqlalchemys(dialect: Dialect) -> Iterator[None]:
+    """Raise psycopg's errors as the errors that SQLAlchemy makes of them."""
     try:
-        with raw.pipeline():
-            yield raw
+        yield
     except psycopg.Error as error:
         raise DBAPIError.instance(
             None, None, error, psycopg.Error, hide_parameters=True, dialect=dialect
         ) from error
-
-
-def raw_connection(session: Session) -> "psycopg.Connection[Any]":
-    """Return psycopg's connection of a transaction, for COPY."""
-    raw = session.connection().connection.driver_connection
-    if not isinstance(raw, psycopg.Connection):
-        raise TypeError(f"{type(raw)} has no COPY")
-    return raw
 
 
 class Database:

@@ -1,5 +1,7 @@
 """Feeds batches, and counts what has ended of them."""
 
+from itertools import chain, islice, zip_longest
+
 from quire import batches, jobs
 from quire.database import Database
 
@@ -15,10 +17,12 @@ class Batching:
     def run(self) -> int:
         """Take a step at each batch where something has ended or may be fed; returns the items moved."""
         with self._database.service() as session:
-            due = dict.fromkeys(jobs.uncollected(session, ENDED))
-            due |= dict.fromkeys(batches.is_hungry(session, BATCHES))
+            ended = jobs.uncollected(session, ENDED)
+            hungry = batches.is_hungry(session, BATCHES)
+        # In turns: neither kind keeps the other waiting, and the longest waiting of each come first.
+        due = dict.fromkeys(filter(None, chain.from_iterable(zip_longest(ended, hungry))))
         moved = 0
-        for batch in list(due)[:BATCHES]:
+        for batch in islice(due, BATCHES):
             with self._database.service() as session:
                 moved += self._feeder.step(session, batch)
         return moved

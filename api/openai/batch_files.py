@@ -24,7 +24,7 @@ from quire.database import Database
 from quire.errors import NotFound
 from quire.spec import Spec
 from quire.standing import Standing
-from quire.store import Batch, OpenAIBatch, Tenant
+from quire.store import Batch, Job, OpenAIBatch, Tenant
 from quire.store.batch import BatchState
 from quire.store.job import State
 
@@ -35,8 +35,8 @@ NEVER = {
     BatchState.EXPIRED: ("batch_expired", "The batch's window was over before this line was done."),
     BatchState.CANCELLED: ("batch_cancelled", "The batch was cancelled before this line was done."),
     BatchState.EXHAUSTED: ("budget_exhausted", "The batch's budget was used up before this line was done."),
-    BatchState.COMPLETED: ("cancelled", "The job of this line was cancelled by another request."),
 }
+ALONE = ("cancelled", "The job of this line was cancelled by another request.")
 
 
 class BatchFiles:
@@ -124,8 +124,17 @@ def _line(batch: Batch, note: OpenAIBatch, result: Result, key: DataKey) -> tupl
         told = {"code": item.error["code"], "message": item.error["message"]}
         error = {**told, "type": "invalid_request_error", "param": item.error.get("param") or None}
         return ids.ERROR_FILE, answered(int(item.error.get("status", 400)), {"error": error})
-    code, message = NEVER[batch.state]
+    code, message = _undone(batch, job)
     return ids.ERROR_FILE, line | {"error": {"code": code, "message": message}}
+
+
+def _undone(batch: Batch, job: Job | None) -> tuple[str, str]:
+    """Say why a line was not done: by what became of its batch, unless its job had ended otherwise before."""
+    if job is None:
+        return NEVER[batch.state]
+    if job.state is State.EXPIRED:
+        return NEVER[BatchState.EXPIRED]
+    return NEVER[batch.state] if batch.state is BatchState.CANCELLED else ALONE
 
 
 def _body(endpoint: str, result: Result, key: DataKey) -> dict[str, Any]:

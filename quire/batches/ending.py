@@ -1,5 +1,6 @@
 """How a batch ends: by itself, by its submitter, by its deadline, or for want of tokens."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -12,7 +13,6 @@ from quire.store.batch import Batch, BatchState
 from quire.store.job import State
 from quire.webhooks.events import News, tell
 
-BATCH = 20  # batches that one transaction ends at most
 # What becomes of the items that were not fed, and of the jobs that live.
 ENDS = {
     BatchState.CANCELLED: State.CANCELLED,
@@ -51,11 +51,23 @@ def cancel(session: Session, tenant_id: UUID, batch_id: UUID) -> Batch:
     return batch
 
 
+def is_overdue(batch: Batch, moment: datetime) -> bool:
+    """Whether its deadline has passed with something left of it, or something that has expired as a job."""
+    late = batch.deadline is not None and batch.deadline <= moment
+    return late and bool(batch.held or batch.live or batch.expired)
+
+
 def expire_overdue(session: Session) -> int:
-    """End batches whose deadline has passed; what is there is delivered."""
-    running = (Batch.state == BatchState.RUNNING, Batch.deadline <= now(session))
-    overdue = select(Batch).where(*running).order_by(Batch.deadline).limit(BATCH)
-    doomed = session.scalars(overdue.with_for_update(key_share=True, skip_locked=True)).all()
-    for batch in doomed:
-        end(session, batch, BatchState.EXPIRED)
-    return len(doomed)
+    """End a batch whose deadline has passed, if there is one; what is there is delivered.
+
+    One in a transaction: jobs and lanes are locked in the order of one batch at a time.
+    """
+    moment = now(session)
+    running = (Batch.state == BatchState.RUNNING, Batch.deadline <= moment)
+    overdue = select(Batch).where(*running).order_by(Batch.deadline).limit(1)
+    batch = session.scalar(overdue.with_for_update(key_share=True, skip_locked=True))
+    if batch is None:
+        return 0
+    jobs.collect(session, batch, batch.live)
+    end(session, batch, BatchState.EXPIRED if is_overdue(batch, moment) else BatchState.COMPLETED)
+    return 1

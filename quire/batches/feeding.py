@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from quire import jobs
-from quire.batches.ending import end
+from quire.batches.ending import end, is_overdue
 from quire.errors import DailyTokensExceeded
 from quire.jobs import Backlogs, NextItem
 from quire.store import Tenant
@@ -23,9 +23,14 @@ QUOTA, PAUSED = "quota", "paused"
 
 
 def is_hungry(session: Session, limit: int) -> list[UUID]:
-    """Return batches of which items may be fed now."""
+    """Return batches of which items may be fed now, without those that are known to wait for a paused tenant."""
     moment = now(session)
-    hungry = select(Batch.id).where(Batch.state == "running", Batch.held > 0, Batch.feed_at <= moment)
+    still = or_(Tenant.paused, Tenant.suspended_at.is_not(None)) & (Batch.blocked_by == PAUSED)
+    hungry = (
+        select(Batch.id)
+        .join(Tenant, Tenant.id == Batch.tenant_id)
+        .where(Batch.state == "running", Batch.held > 0, Batch.feed_at <= moment, still.is_not(True))
+    )
     return list(session.scalars(hungry.order_by(Batch.feed_at).limit(limit)))
 
 
@@ -53,8 +58,12 @@ class Feeder:
         if batch is None:
             return 0
         moved = jobs.collect(session, batch, 2 * self._window)
+        moment = now(session)
+        if is_overdue(batch, moment):
+            end(session, batch, BatchState.EXPIRED)
+            return moved
         if batch.held:
-            moved += self._feed(session, batch, now(session))
+            moved += self._feed(session, batch, moment)
         if batch.state is BatchState.RUNNING and batch.held == 0 and batch.live == 0:
             end(session, batch, BatchState.COMPLETED)
         session.flush()
@@ -100,7 +109,7 @@ class Feeder:
                 continue
             batch.held -= len(items)
             batch.next_number = items[-1].number + 1
-            batch.reserved += sum(item.reserved for item in items)
+            batch.reserved += sum(item.most for item in items)
             self._backlogs.add(tenant.id, len(items))
             if len(items) == len(helping.items):
                 return helping
@@ -113,5 +122,5 @@ def _within(batch: Batch, items: Sequence[NextItem]) -> Sequence[NextItem]:
     if batch.max_tokens is None:
         return items
     left = batch.max_tokens - batch.prompt_tokens - batch.completion_tokens - batch.reserved
-    sums = accumulate(item.reserved for item in items)
+    sums = accumulate(item.most for item in items)
     return [item for item, needed in zip(items, sums, strict=True) if needed <= left]

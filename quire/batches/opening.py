@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from quire.database import raw_connection
+from quire.database import copying
 from quire.errors import QuotaExceeded
 from quire.ids import first_of_run, new_id
 from quire.jobs import Submission
@@ -110,7 +110,7 @@ def add_items(session: Session, batch: Batch, items: Sequence[Item]) -> None:
     errors = [item for item in items if item.error is not None]
     places = {item.number: batch.placed + index for index, item in enumerate(errors)}
     session.execute(STAGE)
-    with raw_connection(session).cursor() as cursor, cursor.copy(COPY) as copy:
+    with copying(session, COPY) as copy:
         for item in items:
             copy.write_row(_row(item, places.get(item.number)))
     session.execute(ADD, {"batch": batch.id, "tenant": batch.tenant_id})
@@ -141,6 +141,9 @@ def release(session: Session, batch: Batch) -> Batch:
 
 
 def discard(session: Session, batch_id: UUID) -> None:
-    """Remove a batch that was not released."""
+    """Remove a batch that was not released; one that was, though nobody heard of it, stays."""
+    batch = session.get(Batch, batch_id, with_for_update=True, populate_existing=True)
+    if batch is None or batch.state is not BatchState.RECEIVING:
+        return
     session.execute(DROP_ITEMS, {"batch": batch_id})
-    session.delete(session.get_one(Batch, batch_id))
+    session.delete(batch)

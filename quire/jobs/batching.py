@@ -18,7 +18,9 @@ from quire.store.job import LIVE, Job, State
 from quire.store.lane import LaneKey
 
 NEXT = text("""
-    SELECT number, model, prompt_tokens + max_tokens AS reserved FROM batch_items
+    SELECT number, model, prompt_tokens + max_tokens AS most,
+        prompt_tokens + CASE WHEN kind = 'longform' THEN least(max_tokens, estimate) ELSE max_tokens END
+    FROM batch_items
     WHERE batch_id = :batch AND number >= :first AND body IS NOT NULL ORDER BY number LIMIT :limit
 """)
 # In the order of the items: `seq`, the age in the lane, is drawn in it.
@@ -38,7 +40,9 @@ QUEUE = text("""
 """)
 ENTER = text("""
     INSERT INTO ledger (job_id, tenant_id, model, day, reserved)
-    SELECT id, tenant_id, model, :day, prompt_tokens + max_tokens FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))
+    SELECT id, tenant_id, model, :day,
+        prompt_tokens + CASE WHEN kind = 'longform' THEN least(max_tokens, estimate) ELSE max_tokens END
+    FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))
 """)
 # By the time of their ends, so that the results come in about the order in which they were made.
 COLLECT = text("""
@@ -46,7 +50,7 @@ COLLECT = text("""
         SELECT id FROM jobs WHERE batch_id = :batch AND NOT collected AND finished_at IS NOT NULL
         ORDER BY id LIMIT :limit FOR NO KEY UPDATE)
     UPDATE jobs SET collected = true FROM ended WHERE jobs.id = ended.id
-    RETURNING jobs.id, state, finished_at, prompt_tokens + max_tokens AS reserved, completion_tokens,
+    RETURNING jobs.id, state, finished_at, prompt_tokens + max_tokens AS most, completion_tokens,
         CASE WHEN started_at IS NULL THEN 0 ELSE prompt_tokens END AS prompt_tokens
 """)
 PLACE = text("""
@@ -55,18 +59,21 @@ PLACE = text("""
     WHERE batch_id = :batch AND batch_items.number = ended.number
 """)
 UNCOLLECTED = text("""
-    SELECT DISTINCT batch_id FROM (
-        SELECT batch_id FROM jobs WHERE batch_id IS NOT NULL AND finished_at IS NOT NULL AND NOT collected
+    SELECT batch_id FROM (
+        SELECT batch_id, finished_at FROM jobs
+        WHERE batch_id IS NOT NULL AND finished_at IS NOT NULL AND NOT collected
         ORDER BY finished_at LIMIT :limit) AS ended
+    GROUP BY batch_id ORDER BY min(finished_at)
 """)
 
 
 @dataclass(frozen=True)
 class NextItem:
-    """An item that may be fed, and the tokens that it may cost at most."""
+    """An item that may be fed. Tokens that it may cost at most, and that it reserves: of a book, a slice."""
 
     number: int
     model: str
+    most: int
     reserved: int
 
 
@@ -120,7 +127,7 @@ def collect(session: Session, batch: Batch, limit: int) -> int:
     batch.expired += states[State.EXPIRED]
     batch.prompt_tokens += sum(row.prompt_tokens for row in ended)
     batch.completion_tokens += sum(row.completion_tokens for row in ended)
-    batch.reserved -= sum(row.reserved for row in ended)
+    batch.reserved -= sum(row.most for row in ended)
     return len(ended)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from quire import ids
-from quire.database import raw_connection
+from quire.database import copying
 from quire.jobs.admission import admit, reserve
 from quire.jobs.backlogs import Backlogs
 from quire.jobs.submitting import Once, Submission, first_made_before
@@ -81,7 +81,7 @@ def _copy(session: Session, news: Sequence[Submission]) -> set[str]:
     """Stage the rows; returns the models that have runnable ones."""
     moment = now(session)
     runnable = set()
-    with raw_connection(session).cursor() as cursor, cursor.copy(COPY) as copy:
+    with copying(session, COPY) as copy:
         for new in news:
             held = new.is_held(moment)
             if not held:

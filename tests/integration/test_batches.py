@@ -1,19 +1,23 @@
 """Batches in the database: the window, budgets and caps, deadlines, retention, and what several schedulers do."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import DataError
+from sqlalchemy.orm import Session
 
-from quire import batches, tenants, testing
-from quire.batches import Draft, Feeder, Item
+from quire import batches, jobs, tenants, testing
+from quire.batches import Draft, Feeder, Item, Limits
 from quire.store import Batch, BatchItem, Entry, Job, Tenant, Usage
 from quire.store.base import now
 from quire.store.batch import BatchState
 from quire.testing import RING, Place
-from scheduler import housekeeping
+from scheduler import batching, housekeeping
 from scheduler.batching import Batching
 from tests.integration import steps
 from tests.waiting import in_background
@@ -141,6 +145,127 @@ def test_a_deadline_expires_what_is_left(place: Place) -> None:
     assert done.completion_tokens == len("Done") + len("Half")
     with place.database.service() as session:
         assert set(session.scalars(select(Job.deadline))) == {soon}
+
+
+def overdue(place: Place) -> None:
+    """Let the deadline of all batches be now, and of their jobs."""
+    with place.database.service() as session:
+        session.execute(update(Batch).values(deadline=now(session)))
+        session.execute(update(Job).values(deadline=now(session)))
+
+
+def test_a_batch_whose_last_items_expired_as_jobs_has_expired(place: Place) -> None:
+    batch = steps.batch(place, 3)
+    turn(place)
+    overdue(place)
+    with place.database.service() as session:
+        assert jobs.expire_overdue(session) == 3
+
+    turn(place)  # before the duty that ends batches comes along
+
+    done = row(place, batch)
+    assert (done.state, done.expired, done.live) == (BatchState.EXPIRED, 3, 0)
+
+
+def test_nothing_is_fed_after_the_deadline(place: Place) -> None:
+    batch = steps.batch(place, 3)
+    overdue(place)
+
+    turn(place)
+
+    done = row(place, batch)
+    assert (done.state, done.expired, done.held) == (BatchState.EXPIRED, 3, 0)
+
+
+def test_a_batch_that_was_done_by_its_deadline_is_completed_whoever_comes_first(place: Place) -> None:
+    batch, worker = steps.batch(place, 3), steps.worker(place)
+    turn(place)
+    work(place, worker, 3)
+    overdue(place)
+
+    with place.database.service() as session:
+        assert batches.expire_overdue(session) == 1
+
+    done = row(place, batch)
+    assert (done.state, done.succeeded) == (BatchState.COMPLETED, 3)
+
+
+def test_overdue_batches_are_ended_one_in_a_transaction(place: Place) -> None:
+    steps.batch(place, 1)
+    steps.batch(place, 1)
+    overdue(place)
+
+    ended = []
+    for _ in range(3):
+        with place.database.service() as session:
+            ended.append(batches.expire_overdue(session))
+
+    assert ended == [1, 1, 0]
+
+
+def test_a_batch_that_runs_though_nobody_heard_of_it_is_not_discarded(place: Place) -> None:
+    def begin() -> Any:
+        return place.database.tenant(place.tenant.id)
+
+    @contextmanager
+    def cut_off() -> Iterator[Session]:
+        with begin() as session:
+            yield session
+            told = session.scalar(select(Batch.state))
+        if told is BatchState.RUNNING:
+            raise ConnectionError("the answer to COMMIT was lost")
+
+    def items(batch: Batch) -> list[Item]:
+        return [Item(0, None, testing.submission(place.tenant, id=batch.job(0)))]
+
+    draft = Draft(tenant_id=place.tenant.id, priority=0)
+    with pytest.raises(ConnectionError):
+        batches.take(cut_off, draft, Limits(10, 10), items, lambda *_: True)
+
+    with place.database.service() as session:
+        [left] = session.scalars(select(Batch))
+    assert (left.state, counts(place, left.id).held) == (BatchState.RUNNING, 1)
+
+
+def test_what_a_copy_is_refused_for_is_told_as_of_any_statement(place: Place) -> None:
+    with place.database.tenant(place.tenant.id) as session:
+        batch = batches.open_batch(session, Draft(tenant_id=place.tenant.id, priority=0), most_open=10)
+    item = Item(0, "\x00", testing.submission(place.tenant, id=batch.job(0)))
+
+    with pytest.raises(DataError), place.database.tenant(place.tenant.id) as session:
+        batches.add_items(session, batch, [item])
+
+
+def test_batches_that_are_hungry_and_those_where_something_ended_take_turns(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "BATCHES", 2)
+    first, second = steps.batch(place, 1), steps.batch(place, 1)
+    turn(place)
+    claimed = steps.claim(place, steps.worker(place), k=2)
+    for job in reversed(claimed):
+        steps.succeed(place, job, "Done")
+    hungry = steps.batch(place, 1)
+
+    turn(place)
+
+    states = [row(place, batch).state for batch in (first, second)]
+    assert states == [BatchState.RUNNING, BatchState.COMPLETED]  # the one that has waited longest
+    assert counts(place, hungry).queued == 1
+
+
+def test_a_paused_tenants_batches_are_looked_at_once(place: Place) -> None:
+    owner = steps.tenant(place, paused=True)
+    batch = steps.batch(place, 2, owner)
+    turn(place)
+    with place.database.service() as session:
+        session.execute(update(Batch).values(feed_at=now(session)))
+        assert batches.is_hungry(session, 10) == []
+        session.execute(update(Tenant).values(paused=False))
+
+    turn(place)
+
+    assert (counts(place, batch).queued, row(place, batch).blocked_by) == (2, None)
 
 
 def test_the_books_of_a_cancelled_batch_are_closed(place: Place) -> None:

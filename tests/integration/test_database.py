@@ -5,9 +5,9 @@ from contextlib import suppress
 import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from quire.database import Database
+from quire.database import Database, copying
 from quire.testing import Place
 from tests.integration import steps
 
@@ -41,6 +41,23 @@ def test_a_look_up_that_fails_raises_what_a_transaction_would(database: Database
         database.look_up("SELECT 1 / 0")
 
     assert database.look_up("SELECT 1 AS one") == (1,)
+
+
+def cut_off_in_a_copy(database: Database) -> None:
+    with database.service() as session:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+        session.execute(text("CREATE TEMPORARY TABLE numbers (n integer) ON COMMIT DROP"))
+        with copying(session, "COPY numbers FROM STDIN"):
+            url = database.engine.url.set(drivername="postgresql").render_as_string(False)
+            with psycopg.connect(url) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+
+
+def test_a_connection_that_breaks_in_a_copy_is_told_as_in_any_statement(database: Database) -> None:
+    with pytest.raises(OperationalError):
+        cut_off_in_a_copy(database)
+
+    assert succeeds(database)
 
 
 @pytest.mark.parametrize(("fresh", "failed"), [(0.0, 0), (3600.0, 1)])

@@ -6,15 +6,18 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from quire import errors, jobs
+from quire import batches, errors, jobs, testing
 from quire.audit import checks
+from quire.batches import Draft, Item
 from quire.jobs import Claimed, Outcome, Report
 from quire.standing import Blocker, held_by
-from quire.store import Tenant, usage
+from quire.store import Batch, Tenant, usage
+from quire.store.batch import BatchState
 from quire.store.chunk import Position
 from quire.store.job import Kind, State
 from quire.store.ledger import Entry
 from quire.testing import Place
+from scheduler.batching import Batching
 from tests.integration import steps
 
 SLICE = 20
@@ -171,3 +174,23 @@ def test_of_two_held_books_one_goes_on_where_there_is_room_for_one(place: Place)
 def test_a_book_whose_first_slice_does_not_fit_is_refused(place: Place) -> None:
     with pytest.raises(errors.DailyTokensExceeded):
         claimed(place, limited(place, 4 + SLICE - 1))
+
+
+def test_a_batch_feeds_a_book_that_is_longer_than_its_tenants_day(place: Place) -> None:
+    owner = limited(place, 2 * (4 + SLICE))
+    with place.database.tenant(owner.id) as session:
+        batch = batches.open_batch(session, Draft(tenant_id=owner.id, priority=0, max_tokens=110), most_open=9)
+        books = [testing.submission(owner, id=batch.job(n), **BOOK) for n in range(2)]
+        batches.add_items(session, batch, [Item(n, None, book) for n, book in enumerate(books)])
+        batches.release(session, batch)
+
+    Batching(place.database, window=8).run()
+
+    # One as a whole is all that the batch's own budget has room for; of the day it takes a slice.
+    (book,) = steps.claim(place, steps.worker(place), k=2)
+    assert entries(place, book) == [(4 + SLICE, None, None)]
+    assert write(place, book, 0, 10, Outcome(State.SUCCEEDED, 10, 10))
+    Batching(place.database, window=8).run()
+    with place.database.service() as session:
+        row = session.get_one(Batch, batch.id)
+    assert (row.state, row.succeeded, row.reserved, row.completion_tokens) == (BatchState.EXHAUSTED, 1, 0, 10)
