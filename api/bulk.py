@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from api.intake import Intake, once_for
 from api.schemas import BulkRequest
 from quire import ids, jobs
-from quire.asking.drafting import ChosenModel, drafted
+from quire.asking.drafting import ChosenModel, check_fits_a_day, drafted
 from quire.asking.items import Owner
 from quire.asking.request import JobRequest, Need
 from quire.asking.validation import MAX_PROBLEMS, checked
@@ -102,6 +102,7 @@ def _drafts(asked: _Asked) -> list[Submission]:
         try:
             model = asked.models[wanted.need]
             drafts.append(drafted(job_id, owner.tenant_id, owner.key, wanted, model))
+            check_fits_a_day(drafts[-1], owner.quotas)
         except BadRequest as error:
             problems += _in_job(index, error).fields
             if len(problems) >= MAX_PROBLEMS:

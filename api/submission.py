@@ -12,7 +12,7 @@ from api.reading import JobReader
 from quire import ids, jobs
 from quire.asking.books import ContinueRequest, continued, of_continuation
 from quire.asking.composing import composed
-from quire.asking.drafting import drafted
+from quire.asking.drafting import check_fits_a_day, drafted
 from quire.asking.items import Owner
 from quire.asking.request import JobRequest
 from quire.asking.validation import checked
@@ -101,6 +101,7 @@ class Submissions:
                 model = self._intake.catalogue.find(session, wanted.need)
         with _named_as_asked(continues=earlier is not None):
             submission = drafted(ids.new_id(), tenant_id, owner.key, wanted, model, earlier)
+            check_fits_a_day(submission, owner.quotas)
         return _Ready(submission, owner, once)
 
     def plan(self, tenant_id: UUID, body: dict[str, Any]) -> responses.PlannedBook:

@@ -31,10 +31,14 @@ class Composed:
 
     @property
     def estimate(self) -> int:
-        """Work in tokens of the job, or, of a book, of one window: it is charged as it goes."""
+        """Work in tokens of the job; of a book, of one draw of a window.
+
+        A book is charged as it goes, for all draws. This is what it is charged first, and the slice that it
+        reserves ahead, for one draw is billed.
+        """
         parameters, plan = self.spec.parameters, self.spec.longform
         if plan is not None:
-            return fairness.estimate(self.prompt_tokens, plan.window + plan.ending, plan.guard.draws)
+            return fairness.estimate(self.prompt_tokens, plan.window + plan.ending, 1)
         return fairness.estimate(self.prompt_tokens, parameters.max_tokens, parameters.draws)
 
     @property

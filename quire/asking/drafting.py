@@ -16,6 +16,7 @@ from quire.crypto import DataKey
 from quire.errors import FieldProblem, InvalidField, ModelNotReady, UnknownModel
 from quire.forms import TAGS, knows
 from quire.jobs import Submission
+from quire.quotas import Quotas
 from quire.spec import ResponseMode
 from quire.store import Model
 from quire.store.job import Kind
@@ -121,3 +122,16 @@ def drafted(
         retention_hours=wanted.retention_hours,
         kind=Kind(wanted.kind),
     )
+
+
+def check_fits_a_day(drafted: Submission, quotas: Quotas) -> None:
+    """See that a book can run: it may be longer than its tenant's day, but what it reserves at once may not be.
+
+    Raises:
+        InvalidField: its prompt and first slice are more than a day has.
+
+    """
+    limit = quotas.max_tokens_per_day
+    if drafted.kind is Kind.LONGFORM and limit is not None and drafted.reserved > limit:
+        message = f"A window reserves {drafted.reserved} tokens with its prompt; the tenant has {limit} a day"
+        raise InvalidField.one("longform.window", message)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from quire.asking.drafting import ChosenModel, drafted
+from quire.asking.drafting import ChosenModel, check_fits_a_day, drafted
 from quire.asking.entries import Entry
 from quire.asking.request import BatchItem, Need
 from quire.asking.validation import MAX_PROBLEMS, checked
@@ -77,9 +77,9 @@ class ItemReader:
     def _draft(self, number: int, wanted: BatchItem) -> Submission:
         if wanted.need not in self._models:
             self._models[wanted.need] = self._find(wanted.need)
-        job = drafted(
-            self._batch.job(number), self._owner.tenant_id, self._owner.key, wanted, self._models[wanted.need]
-        )
+        owner, model = self._owner, self._models[wanted.need]
+        job = drafted(self._batch.job(number), owner.tenant_id, owner.key, wanted, model)
+        check_fits_a_day(job, owner.quotas)
         most = self._owner.quotas.max_tokens_per_day
         if most is not None and job.reserved > most:
             message = f"It may cost {job.reserved} tokens, more than the tenant's {most} of a whole day"

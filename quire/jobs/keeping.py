@@ -52,17 +52,14 @@ def hold_over_budget(session: Session) -> int:
 def release_within_budget(session: Session) -> int:
     """Let books go on whose tenant has tokens for a slice: another day has begun, or the limit was raised."""
     held = job_steps.lock_within_budget(session, BATCH)
-    ends = chunks.ends(session, [job.id for job in held])
-    written = {job: end.offset for job, end in ends.items()}
-    short: set[UUID] = set()
-    for job in held:  # one by one, for what one of a tenant's reserves the next one cannot
-        books = slices.open_entries(session, [job.id])
-        without = slicing.without_room(books, written)
-        short |= without
-        slicing.reserve(session, [book for book in books if book.id not in without], written)
+    ids = [job.id for job in held]
+    written = {job: end.offset for job, end in chunks.ends(session, ids).items()}
+    books = slices.open_entries(session, ids)
+    short = slicing.without_room_in_turn(books, written)
     free = [job for job in held if job.id not in short]
     job_steps.hold(session, {job.id for job in free}, Hold.NONE)
     lanes.wake(session, [LaneKey(job.model, job.tenant_id) for job in free])
+    slicing.reserve(session, [book for book in books if book.id not in short], written)
     return len(free)
 
 

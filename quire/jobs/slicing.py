@@ -1,11 +1,12 @@
 """How a book is reserved: a slice ahead of what is written, day by day, never as a whole.
 
-Its entry of the ledger covers what is written and one slice more, which is the work of a window. With a new day
-the entry is settled and another begun, so that each day's tokens are counted to that day. Where the tenant's day
-has no room for the next slice, the book is held; a scheduler lets it go on when there is room again.
+Its entry of the ledger covers what is written and one slice more: a prompt and one draw of a window. With a new
+day the entry is settled and another begun, so that each day's tokens are counted to that day. Where the tenant's
+day has no room for the next slice, the book is held; a scheduler lets it go on when there is room again.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from uuid import UUID
 
 from sqlalchemy.orm import Session
@@ -26,6 +27,23 @@ def without_room(books: Collection[Book], written: Mapping[UUID, int]) -> set[UU
     """
     limited = [(book, book.most) for book in books if book.most is not None]
     return {book.id for book, most in limited if book.used + _ahead(book, written[book.id]) > most}
+
+
+def without_room_in_turn(books: Iterable[Book], written: Mapping[UUID, int]) -> set[UUID]:
+    """Return the books that get no slice where each tenant's take theirs one after the other.
+
+    Behind the first without room none of its tenant gets one: the largest would never.
+    """
+    spent: Counter[UUID] = Counter()
+    full: set[UUID] = set()
+    refused: set[UUID] = set()
+    for book in books:
+        spent[book.tenant_id] += _ahead(book, written[book.id])
+        if book.most is not None and book.used + spent[book.tenant_id] > book.most:
+            full.add(book.tenant_id)
+        if book.tenant_id in full:
+            refused.add(book.id)
+    return refused
 
 
 def reserve(

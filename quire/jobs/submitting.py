@@ -179,6 +179,8 @@ def pause(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
 def resume(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
     """Let a paused job go on; one that is not paused stays as it is.
 
+    A book that had begun waits for a scheduler to see that its tenant's day has room for its next slice.
+
     Raises:
         NotFound: the tenant has no such job.
         Conflict: it is over.
@@ -186,11 +188,18 @@ def resume(session: Session, tenant_id: UUID, job_id: UUID) -> Job:
     """
     job = _live(session, tenant_id, job_id)
     if job.hold == Hold.PAUSED:
-        held = job.not_before is not None and job.not_before > now(session)
-        job.hold = Hold.NOT_BEFORE if held else Hold.NONE
+        job.hold = _hold_of(job, now(session))
         session.flush()
         lanes.wake(session, [LaneKey(job.model, job.tenant_id)])
     return job
+
+
+def _hold_of(job: Job, moment: datetime) -> Hold:
+    if job.not_before is not None and job.not_before > moment:
+        return Hold.NOT_BEFORE
+    if job.kind == Kind.LONGFORM and job.started_at is not None:
+        return Hold.BUDGET
+    return Hold.NONE
 
 
 def _live(session: Session, tenant_id: UUID, job_id: UUID) -> Job:

@@ -82,9 +82,16 @@ def lock_over_budget(session: Session, limit: int) -> Sequence[Job]:
 
 
 def lock_within_budget(session: Session, limit: int) -> Sequence[Job]:
-    """Lock books held for their tenant's budget, which has tokens again."""
-    books = select(Job).where(HELD, Job.hold == Hold.BUDGET, text(f"NOT {OVER_BUDGET}"))
-    return session.scalars(_some(books, Job.id, limit)).all()
+    """Lock books held for their tenant's budget, which has tokens again: of each tenant the oldest.
+
+    Where they are too many, those of chance: in any other order the same ones, for which there is no room, would
+    stand before all others for ever.
+    """
+    turn = func.row_number().over(partition_by=Job.tenant_id, order_by=Job.id).label("turn")
+    held = select(Job.id, turn).where(HELD, Job.hold == Hold.BUDGET, text(f"NOT {OVER_BUDGET}")).subquery()
+    chosen = select(held.c.id).order_by(held.c.turn, func.random()).limit(limit)
+    books = select(Job).where(HELD, Job.hold == Hold.BUDGET, Job.id.in_(chosen))
+    return session.scalars(books.with_for_update(key_share=True, skip_locked=True)).all()
 
 
 HOLD = text("UPDATE jobs SET hold = :hold WHERE id = ANY (CAST(:jobs AS uuid[]))")

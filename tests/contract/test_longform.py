@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from quire import jobs
 from tests.contract.client import Api, fields, problem, shown
 from tests.contract.working import FakeWorker, words
 
@@ -112,7 +113,32 @@ def test_a_book_may_be_longer_than_a_day_but_its_first_window_must_fit(
     problem(api.post("/v1/jobs", json=body()), 429, "daily_tokens_exceeded")
 
 
-def test_a_book_is_paused_and_resumed(api: Api, worker: FakeWorker) -> None:
+def test_a_book_whose_window_is_more_than_a_day_can_never_run_and_is_refused(
+    api: Api, operator: Api, place: Any
+) -> None:
+    from quire import ids
+
+    tenant = ids.show(ids.TENANT, place.tenant.id)
+    operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 250})
+
+    answer = api.post("/v1/jobs", json=body())
+    problem(answer, 400, "invalid_field")
+    assert fields(answer) == {"longform.window"}
+    assert fields(api.post("/v1/jobs/bulk", json={"jobs": [body()]})) == {"jobs.0.longform.window"}
+    assert fields(api.post("/v1/batches", json={"items": [body()]})) == {"items.0.longform.window"}
+    assert api.submitted(**body(window=32))["state"] == "queued"
+
+
+def test_candidates_of_a_window_are_not_reserved(api: Api, operator: Api, place: Any) -> None:
+    from quire import ids
+
+    tenant = ids.show(ids.TENANT, place.tenant.id)
+    operator.request("PATCH", f"/v1/tenants/{tenant}", json={"max_tokens_per_day": 350})
+
+    assert api.submitted(**body(guard={"draws": 8}))["state"] == "queued"
+
+
+def test_a_book_is_paused_and_resumed(api: Api, worker: FakeWorker, place: Any) -> None:
     job = api.submitted(**body())["id"]
     worker.claim()
     worker.write(job, words("We sailed"))
@@ -122,7 +148,10 @@ def test_a_book_is_paused_and_resumed(api: Api, worker: FakeWorker) -> None:
     assert paused["output"]["pieces"][0]["text"] == "We sailed"
 
     resumed = shown(api.post(f"/v1/jobs/{job}/resume"))
-    assert (resumed["state"], resumed["queue"]["position"]) == ("queued", 1)
+    assert (resumed["state"], resumed["blocked_by"]) == ("queued", "quota")
+    with place.database.service() as session:
+        assert jobs.release_within_budget(session) == 1
+    assert api.job(job)["queue"]["position"] == 1
 
     api.post(f"/v1/jobs/{job}/cancel")
     problem(api.post(f"/v1/jobs/{job}/pause"), 409, "conflict")

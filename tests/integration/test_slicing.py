@@ -1,7 +1,9 @@
 """A book is reserved slice by slice: it may be longer than its tenant's day, and is held where the day ends."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text, update
@@ -9,14 +11,16 @@ from sqlalchemy import select, text, update
 from quire import batches, errors, jobs, testing
 from quire.audit import checks
 from quire.batches import Draft, Item
-from quire.jobs import Claimed, Outcome, Report
+from quire.ids import new_id
+from quire.jobs import Claimed, Outcome, Report, keeping, slicing
 from quire.standing import Blocker, held_by
 from quire.store import Batch, Tenant, usage
 from quire.store.batch import BatchState
 from quire.store.chunk import Position
 from quire.store.job import Kind, State
 from quire.store.ledger import Entry
-from quire.testing import Place
+from quire.store.slices import Book
+from quire.testing import MODEL, Place
 from scheduler.batching import Batching
 from tests.integration import steps
 
@@ -169,6 +173,38 @@ def test_of_two_held_books_one_goes_on_where_there_is_room_for_one(place: Place)
     limit(place, 60)
 
     assert (release(place), release(place)) == (1, 0)
+
+
+def test_the_books_of_one_tenant_that_wait_for_its_day_do_not_keep_those_of_others(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "BATCH", 2)
+    crowd, other = limited(place, 200), limited(place, 200)
+    books = [claimed(place, crowd) for _ in range(3)] + [claimed(place, other)]
+    limit(place, 20)
+    assert [write(place, book, 0, 10) for book in books] == [False] * 4
+    limit(place, 73)  # the crowd has used 72, and a slice more is 10
+
+    assert release(place) == 1
+
+    assert held_by(steps.job(place, books[3].id)) is None
+    assert again(place).id == books[3].id
+
+
+def test_behind_a_tenant_s_first_book_without_room_none_of_it_goes_on() -> None:
+    def book(tenant: UUID, tokens: int, most: int | None = 100) -> Book:
+        today = date(2026, 11, 28)
+        return Book(
+            new_id(), tenant, MODEL, prompt_tokens=4, max_tokens=1000, slice=tokens, day=today, reserved=4,
+            today=today, billed=0, most=most, used=50,
+        )  # fmt: skip
+
+    first, second = new_id(), new_id()
+    books = [book(first, 60), book(first, 1), book(second, 30), book(second, 30), book(new_id(), 999, most=None)]
+
+    short = slicing.without_room_in_turn(books, dict.fromkeys([each.id for each in books], 0))
+
+    assert [each.id in short for each in books] == [True, True, False, True, False]
 
 
 def test_a_book_whose_first_slice_does_not_fit_is_refused(place: Place) -> None:

@@ -65,6 +65,32 @@ def test_a_running_job_that_is_paused_keeps_its_text_and_shuts_its_worker_out(pl
     assert [chunk.tokens for chunk in again.log] == [4]
 
 
+def test_a_book_held_for_its_budget_is_not_freed_by_a_pause(place: Place) -> None:
+    book = steps.running(place, kind=Kind.LONGFORM)
+    steps.commit(place, steps.report(book, "Once"))
+    limit(place, 10)
+    assert do(place, jobs.hold_over_budget) == 1
+
+    pause(place, book.id)
+    resume(place, book.id)
+
+    assert held_by(steps.job(place, book.id)) is Blocker.QUOTA
+    assert steps.claim(place, steps.worker(place)) == []
+    assert do(place, jobs.release_within_budget) == 0
+    limit(place, None)
+    assert do(place, jobs.release_within_budget) == 1
+    assert [claimed.id for claimed in steps.claim(place, steps.worker(place))] == [book.id]
+
+
+def test_a_book_that_had_not_begun_goes_on_at_once_when_it_is_resumed(place: Place) -> None:
+    book = steps.queued(place, kind=Kind.LONGFORM)
+    pause(place, book.id)
+
+    resume(place, book.id)
+
+    assert [claimed.id for claimed in steps.claim(place, steps.worker(place))] == [book.id]
+
+
 def test_a_job_that_waits_for_its_time_goes_on_waiting_when_it_is_resumed(place: Place) -> None:
     from datetime import timedelta
 

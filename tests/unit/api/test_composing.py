@@ -100,3 +100,15 @@ def test_fewer_tokens_than_a_form_needs_are_refused() -> None:
 def test_a_form_that_the_model_cannot_write_is_refused() -> None:
     assert refused(of_form(form="七绝"), writes=False) == "form"
     assert composed(of_form(form="词"), VERSE, letters, writes=False).spec.input.rules is None
+
+
+def test_a_book_reserves_ahead_what_one_draw_of_a_window_may_bill() -> None:
+    def of(draws: int) -> Composed:
+        book = {"title": "Sea", "premise": "A voyage.", "parts": 2, "guard": {"draws": draws}}
+        asked = checked(JobRequest, {"kind": "longform", "longform": book})
+        return composed(asked, Limits(context_length=512, vocab_size=100), letters)
+
+    plan = of(8).spec.longform
+
+    assert plan is not None
+    assert of(8).estimate == of(1).estimate == of(1).prompt_tokens + plan.window + plan.ending
