@@ -118,9 +118,7 @@ def erase(session: Session) -> int:
         open_one.chunks += removed.chunks
         open_one.artifacts += removed.artifacts
         return removed.jobs
-    if more := file.erase(session, tenant_id, FILES) or forgetting.remove_idempotency_keys(
-        session, tenant_id, BATCH
-    ):
+    if more := file.erase(session, tenant_id, FILES) or forgetting.erase_some(session, tenant_id, BATCH):
         return more
     forgetting.remove_tenant(session, tenant_id)
     open_one.completed_at = now(session)

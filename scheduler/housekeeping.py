@@ -67,6 +67,12 @@ def forget_events(database: Database, days: int) -> int:
         return delivering.prune(session, days)
 
 
+def forget_occurrences(database: Database, days: int) -> int:
+    """Delete schedules' occurrences of so many days ago, and what schedules were before an edit so long ago."""
+    with database.service() as session:
+        return forgetting.old_schedules(session, days, BATCH)
+
+
 def rewrap_data_keys(database: Database, ring: KeyRing) -> int:
     """Wrap tenants' data keys under the newest master key, so that the older may be retired."""
     done = 0

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 
 from redis import Redis
@@ -22,7 +23,7 @@ from scheduler import accounts, batching, compaction, forecasting, housekeeping,
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
 
-MADE = 20  # batches of occurrences that one round makes
+MAKING = 1.0  # seconds after which a round takes no more occurrences
 ROUNDS = 5  # steps of some hundred rows, tens of milliseconds each
 
 
@@ -42,16 +43,21 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("release", settings.tick_seconds, lambda: in_one(database, jobs.release_due)),
         Duty("expire", settings.tick_seconds, lambda: in_one(database, jobs.expire_overdue)),
         Duty("reap", settings.tick_seconds, reaper.run),
-        Duty("fire", 0.5, lambda: in_rounds(lambda: in_one(database, firing.fire))),
+        Duty("fire", 0.5, lambda: for_a_while(lambda: in_one(database, firing.fire))),
         Duty("plan", 1.0, lambda: in_one(database, planning.replan)),
-        Duty("make_batches", 0.5, lambda: maker.run(MADE)),
+        Duty("make_batches", 0.5, lambda: maker.run(MAKING)),
         Duty("batches", settings.tick_seconds, batching.Batching(database, window=settings.batch_window).run),
-        Duty("overdue_batches", 1.0, lambda: in_one(database, batches.expire_overdue)),
+        Duty("overdue_batches", 1.0, lambda: for_a_while(lambda: in_one(database, batches.expire_overdue))),
         Duty("webhooks", 0.5, outbox.run),
         Duty(
             "old_webhooks",
-            60.0,
-            lambda: in_rounds(lambda: housekeeping.forget_events(database, settings.webhook_days)),
+            10.0,
+            lambda: for_a_while(lambda: housekeeping.forget_events(database, settings.webhook_days)),
+        ),
+        Duty(
+            "old_occurrences",
+            hour,
+            lambda: for_a_while(lambda: housekeeping.forget_occurrences(database, settings.webhook_days)),
         ),
         Duty("top_up", settings.tick_seconds, lambda: tokens.top_up(database, client, app)),
         Duty("accounts", 0.5, lambda: accounts.take_over(database)),
@@ -86,6 +92,14 @@ def in_rounds(step: Callable[[], int]) -> int:
             break
         done += more
     return done
+
+
+def for_a_while(step: Callable[[], int], seconds: float = 2.0) -> int:
+    """Repeat a bounded step until nothing is left, or until so long has gone."""
+    done, end = 0, time.monotonic() + seconds
+    while (more := step()) and time.monotonic() < end:
+        done += more
+    return done + more
 
 
 def main() -> None:

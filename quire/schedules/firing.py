@@ -4,11 +4,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import accumulate, count, takewhile
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from quire import ids
@@ -21,7 +20,13 @@ from quire.webhooks.events import News, tell
 GRACE = timedelta(seconds=60)  # what is acted upon later has been missed
 SHOWN = 100  # missed moments of one outage that are recorded as skipped
 FIRED = 500  # schedules of one transaction
+AHEAD = timedelta(days=1)  # how early a batch is begun at most, whatever it takes
 LATE = timedelta(seconds=10)  # of ticks, leads and clocks
+KNOWN = text("""
+    SELECT schedule_id, moment FROM occurrences
+    JOIN unnest(CAST(:schedules AS uuid[]), CAST(:moments AS timestamptz[])) AS asked (schedule_id, moment)
+        USING (schedule_id, moment)
+""")
 MISSED = {"state": OccurrenceState.SKIPPED, "why": "missed", "look_at": None}
 
 
@@ -41,7 +46,7 @@ def timing_of(row: Schedule) -> Timing:
 def acted_at(row: Schedule, moment: datetime) -> datetime:
     """Return when a moment is acted upon: later by its own jitter, or earlier by the lead."""
     jitter = timedelta(seconds=_drawn(row.id, moment) % (row.jitter_seconds + 1))
-    return moment + jitter - timedelta(seconds=row.lead_seconds)
+    return moment + jitter - _lead(row)
 
 
 def seed_of(schedule: UUID, moment: datetime, index: int) -> int:
@@ -64,24 +69,39 @@ def plan(row: Schedule, after: datetime) -> None:
 
 
 def due_of(row: Schedule, moment: datetime) -> Due:
-    """Say what becomes of the moments of a schedule that are due by now, after its policy for those missed."""
+    """Say what becomes of the moments of a schedule that are due by now, after its policy for those missed.
+
+    They are acted upon in their order: none before those that come before it, however their jitter falls.
+    """
     if row.next_at is None:
         return Due((), (), None)
-    before = row.next_at - timedelta(microseconds=1)
-    until = moment + timedelta(seconds=row.lead_seconds)
-    if row.ends_at is not None:
-        until = min(until, row.ends_at)
-    found = timing_of(row).last(before, until, max(SHOWN, row.catch_up_most) + 1)
-    due = [each for each in found if acted_at(row, each) <= moment]
-    if not due:
-        return Due((), (), row.next_at)
+    found, following = _passed(row, row.next_at, moment + _lead(row))
+    acted = accumulate((acted_at(row, each) for each in found), max)
+    due = list(takewhile(lambda pair: pair[1] <= moment, zip(found, acted, strict=True)))
+    if len(due) < len(found):
+        following = found[len(due)]
     # One that is to be complete by its moment is not missed before that.
-    missed = [each for each in due if moment - max(each, acted_at(row, each)) > GRACE]
-    fresh = due[len(missed) :] if missed == due[: len(missed)] else [each for each in due if each not in missed]
+    missed = [each for each, _ in takewhile(lambda pair: moment - max(pair) > GRACE, due)]
+    fresh = [each for each, _ in due[len(missed) :]]
     made_good = {"skip": 0, "once": 0 if fresh else 1, "all": row.catch_up_most}[row.catch_up]
     kept = missed[len(missed) - made_good :] if made_good else []
     skipped = missed[: max(0, len(missed) - made_good)]
-    return Due([*kept, *fresh], skipped[-SHOWN:], next(upcoming(row, due[-1]), None))
+    return Due([*kept, *fresh], skipped[-SHOWN:], following)
+
+
+def _passed(row: Schedule, first: datetime, until: datetime) -> tuple[list[datetime], datetime | None]:
+    """Return the moments from `first` up to `until`, the last of them if there are many, and the one behind."""
+    following = next(upcoming(row, first), None)
+    if following is None or following > until:  # as nearly always
+        return [first], following
+    if row.ends_at is not None:
+        until = min(until, row.ends_at)
+    found = timing_of(row).last(first - timedelta(microseconds=1), until, max(SHOWN, row.catch_up_most) + 1)
+    return found, next(upcoming(row, found[-1]), None)
+
+
+def _lead(row: Schedule) -> timedelta:
+    return min(timedelta(seconds=row.lead_seconds), AHEAD)
 
 
 def fire(session: Session, limit: int = FIRED) -> int:
@@ -91,26 +111,35 @@ def fire(session: Session, limit: int = FIRED) -> int:
     rows = session.scalars(
         ready.order_by(Schedule.fire_at).limit(limit).with_for_update(key_share=True, skip_locked=True)
     ).all()
+    dues = [(row, due_of(row, moment)) for row in rows]
+    known = _known(session, dues)
     made: list[dict[str, object]] = []
     news: list[News] = []
-    for row in rows:
-        due = due_of(row, moment)
+    for row, due in dues:
         numbers = count(row.fired + 1)
-        made += [_occurrence(row, each, moment, 0) | MISSED for each in due.skipped]
-        for each in due.fired:
+        fired = [each for each in due.fired if (row.id, each) not in known]
+        made += [_occurrence(row, each, moment, 0) | MISSED for each in due.skipped if (row.id, each) not in known]
+        for each in fired:
             late = is_late(row, each, moment)
             made.append(_occurrence(row, each, moment, next(numbers)) | {"late": late})
             if late:
                 told = {"moment": each.isoformat(), "lead_seconds": row.lead_seconds}
                 news.append(News(row.tenant_id, "schedule.late", ids.show(ids.SCHEDULE, row.id), told))
-        row.fired += len(due.fired)
+        row.fired += len(fired)
         row.next_at = due.following
         row.fire_at = None if due.following is None else acted_at(row, due.following)
     if made:
-        session.execute(insert(Occurrence).on_conflict_do_nothing(), made)
+        session.execute(insert(Occurrence), made)
     tell(session, news)
     session.flush()
     return len(made)
+
+
+def _known(session: Session, dues: Sequence[tuple[Schedule, Due]]) -> set[tuple[UUID, datetime]]:
+    """Return which of these moments have an occurrence: of before an edit. The schedules are locked."""
+    asked = [(row.id, each) for row, due in dues for each in (*due.fired, *due.skipped)]
+    columns = {"schedules": [schedule for schedule, _ in asked], "moments": [moment for _, moment in asked]}
+    return {(schedule, moment) for schedule, moment in session.execute(KNOWN, columns)}
 
 
 def is_late(row: Schedule, moment: datetime, begin: datetime) -> bool:

@@ -1,5 +1,7 @@
 """Making the batch of an occurrence. However often it is tried, and by whom, one batch is released."""
 
+import logging
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +26,8 @@ from quire.store.batch import BatchState
 from quire.store.schedule import Occurrence, OccurrenceState, Schedule
 from quire.webhooks.events import News, tell
 
+log = logging.getLogger(__name__)
+
 Key = tuple[UUID, datetime]
 
 LEASE = timedelta(seconds=120)  # after that an occurrence whose scheduler was lost is tried again
@@ -40,6 +44,7 @@ class Order:
     target: Target
     zone: str
     number: int
+    version: int  # of the schedule, that it is made after
     draft: Draft
 
 
@@ -59,11 +64,24 @@ class Maker:
         self._catalogue = catalogue
         self._limits = limits
 
-    def run(self, most: int) -> int:
-        """Try some occurrences that are due; returns how many got their batch, or their end."""
-        with self._database.service() as session:
-            taken = _take(session, most)
-        return sum(self.make(key) for key in taken)
+    def run(self, seconds: float) -> int:
+        """Try occurrences that are due, one after the other, and take none after so many seconds.
+
+        Returns how many got their batch, or their end. One that fails in a way that nobody thought of is put off.
+        """
+        done, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            with self._database.service() as session:
+                key = _take(session)
+            if key is None:
+                break
+            try:
+                done += self.make(key)
+            except Exception:
+                log.exception("occurrence failed", extra={"action": "occurrence_failed", "schedule": str(key[0])})
+                with self._database.service() as session:
+                    _wait(session, key, OUT, "it could not be made; the server's log says why")
+        return done
 
     def make(self, key: Key) -> bool:
         """Try one."""
@@ -77,7 +95,7 @@ class Maker:
                 order.draft,
                 self._limits,
                 lambda batch: self._items(order, batch),
-                lambda session, batch: _start(session, key, batch),
+                lambda session, batch: _start(session, order, batch),
             )
         except BadRequest as error:
             return self._fail(order, error.detail)
@@ -118,7 +136,8 @@ class Maker:
             metadata=target.metadata,
             schedule_id=schedule.id,
         )
-        return Order(key, Owner(tenant.id, data_key, tenant.quotas), target, schedule.zone, row.number, draft)
+        owner = Owner(tenant.id, data_key, tenant.quotas)
+        return Order(key, owner, target, schedule.zone, row.number, schedule.version, draft)
 
     def _items(self, order: Order, batch: Batch) -> Iterator[Item]:
         def find(model: str | None, kind: str) -> ChosenModel:
@@ -134,6 +153,7 @@ class Maker:
             if row is None or row.state is not OccurrenceState.DUE:
                 return False
             row.state, row.why, row.look_at = OccurrenceState.FAILED, why[:WHY], None
+            row.version = order.version
             told = {"moment": row.moment.isoformat()}
             tell(session, [News(row.tenant_id, "schedule.failed", ids.show(ids.SCHEDULE, row.schedule_id), told)])
             return True
@@ -144,8 +164,8 @@ def place(schedule: UUID) -> str:
     return f"schedule:{schedule}"
 
 
-def _take(session: Session, most: int) -> Sequence[Key]:
-    """Take due occurrences for a while: of each schedule the first, so that they start in their order."""
+def _take(session: Session) -> Key | None:
+    """Take an occurrence for a while: of each schedule the first, so that they start in their order."""
     earlier = aliased(Occurrence)
     first = ~exists().where(
         earlier.schedule_id == Occurrence.schedule_id,
@@ -154,10 +174,11 @@ def _take(session: Session, most: int) -> Sequence[Key]:
     )
     moment = now(session)
     due = select(Occurrence).where(Occurrence.state == "due", Occurrence.look_at <= moment, first)
-    rows = session.scalars(due.order_by(Occurrence.look_at).limit(most).with_for_update(skip_locked=True)).all()
-    for row in rows:
-        row.look_at = moment + LEASE
-    return [(row.schedule_id, row.moment) for row in rows]
+    row = session.scalar(due.order_by(Occurrence.look_at).limit(1).with_for_update(skip_locked=True))
+    if row is None:
+        return None
+    row.look_at = moment + LEASE
+    return row.schedule_id, row.moment
 
 
 def _running(session: Session, key: Key) -> Sequence[UUID]:
@@ -166,13 +187,13 @@ def _running(session: Session, key: Key) -> Sequence[UUID]:
     return session.scalars(started.order_by(Batch.id)).all()
 
 
-def _start(session: Session, key: Key, batch: Batch) -> bool:
-    """Give an occurrence its batch, if nobody else has."""
-    row = session.get(Occurrence, key, with_for_update=True, populate_existing=True)
+def _start(session: Session, order: Order, batch: Batch) -> bool:
+    """Give an occurrence its batch, if nobody else has; its version is what the batch was made after."""
+    row = session.get(Occurrence, order.key, with_for_update=True, populate_existing=True)
     if row is None or row.state is not OccurrenceState.DUE:
         return False
     row.state, row.why, row.look_at = OccurrenceState.STARTED, None, None
-    row.batch_id, row.started_at = batch.id, now(session)
+    row.batch_id, row.version, row.started_at = batch.id, order.version, now(session)
     return True
 
 

@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from quire.schedules.firing import acted_at
+from quire.schedules.firing import AHEAD, acted_at
 from quire.store import Batch, BatchItem, Forecast
 from quire.store.base import now
 from quire.store.batch import BatchState
 from quire.store.schedule import Schedule
 
-AHEAD = timedelta(days=1)  # how early leads are measured, and the longest there are
 EVERY = timedelta(seconds=60)
 PLANNED = 100  # schedules of one transaction
 LAST = 5  # batches of a schedule that are looked back at
@@ -42,7 +41,7 @@ def replan(session: Session) -> int:
 
 def measure(session: Session, row: Schedule, moment: datetime) -> None:
     """Set a schedule's lead, and when its next moment is acted upon."""
-    row.lead_seconds = min(lead_seconds(session, row), int(AHEAD.total_seconds()))
+    row.lead_seconds = lead_seconds(session, row)
     row.planned_at = moment
     if row.next_at is not None:
         row.fire_at = acted_at(row, row.next_at)
@@ -50,7 +49,9 @@ def measure(session: Session, row: Schedule, moment: datetime) -> None:
 
 def lead_seconds(session: Session, row: Schedule) -> int:
     """Return how long a batch of a schedule will take: the longest of the last, or their work at today's speed."""
-    done = select(Batch).where(Batch.schedule_id == row.id, Batch.state == BatchState.COMPLETED)
+    # One that expired took at least as long as it had.
+    states = Batch.state.in_((BatchState.COMPLETED, BatchState.EXPIRED))
+    done = select(Batch).where(Batch.schedule_id == row.id, states)
     last = session.scalars(done.order_by(Batch.id.desc()).limit(LAST)).all()
     took = [(batch.finished_at - batch.created_at).total_seconds() for batch in last if batch.finished_at]
     if last and (at_this_speed := _seconds_of(session, last[0])):

@@ -1,14 +1,16 @@
 """When a schedule is due: a cron expression, a recurrence rule of RFC 5545, or one time, in a zone.
 
 A cron expression is read in local time as Debian's cron does: what falls into an hour that is skipped is due right
-after it, and what falls into one that comes twice is due once, unless its hour is a wildcard. A rule ignores local
-times that do not exist, as the RFC has it, and takes the first of those that come twice.
+after it, and what falls into one that comes twice is due once; unless its minute or its hour is a wildcard: that
+is due whenever the clock shows it. A rule ignores local times that do not exist, as the RFC has it, and takes the
+first of those that come twice.
 """
 
 import re
+from calendar import isleap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from functools import cache
 from itertools import islice
 from typing import Literal
@@ -26,6 +28,12 @@ PARTS = frozenset((
     *("BYYEARDAY", "BYWEEKNO", "BYMONTH", "BYSETPOS", "WKST"),
 ))  # fmt: skip
 FREQUENCIES = frozenset({"DAILY", "WEEKLY", "MONTHLY", "YEARLY"})
+NUMBERS = {
+    "BYMINUTE": (0, 59), "BYHOUR": (0, 23), "BYMONTHDAY": (-31, 31), "BYYEARDAY": (-366, 366),
+    "BYWEEKNO": (-53, 53), "BYMONTH": (1, 12), "BYSETPOS": (-366, 366),
+}  # fmt: skip
+DAY = re.compile(r"([+-]?[0-9]{1,2})?(?:MO|TU|WE|TH|FR|SA|SU)")
+WEEKS = {"YEARLY": 53, "MONTHLY": 5, "WEEKLY": 0, "DAILY": 0}  # the most that the number before a day may be
 MOST_A_DAY = 96  # times a day that a rule may name
 LONGEST = 500  # characters
 
@@ -98,18 +106,56 @@ class Timing:
         count = int(parts.pop("COUNT")) if "COUNT" in parts else None
         until = parts.pop("UNTIL", None)
         first = self.start.astimezone(zone).replace(tzinfo=None, microsecond=0, second=0)
-        try:
-            series = rrulestr(";".join(f"{name}={value}" for name, value in parts.items()), dtstart=first)
-        except (ValueError, KeyError, TypeError) as error:
-            raise NotATiming(f"is no recurrence rule: {error}") from None
         last = min(end, _until(until, zone)) if until else end
         # COUNT is of those that exist, so with one they are counted from the first.
         begin = first if count is not None else moment.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
-        exist = (_in_zone(each, zone) for each in series.xafter(begin, inc=True))
+        rule = ";".join(f"{name}={value}" for name, value in parts.items())
+        exist = (_in_zone(each, zone) for each in _local(rule, first, begin, end.year + 1))
         for each in islice((each for each in exist if each is not None), count):
             if each > last:
                 return
             yield each
+
+
+def _local(rule: str, first: datetime, begin: datetime, last_year: int) -> Iterator[datetime]:
+    """Yield what a rule that counts from `first` has from `begin` on, in local time, up to the end of a year.
+
+    dateutil looks for a next time up to the year 9999, which for a rule that has none takes a minute. So it is
+    asked about years shortly before that, in which the calendar is that of the years that are meant.
+
+    Raises:
+        NotATiming: it is no rule.
+
+    """
+    later = _twin(first.year, last_year - first.year + 1) - first.year
+    try:
+        series = rrulestr(rule, dtstart=first.replace(year=first.year + later))
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotATiming(f"is no recurrence rule: {error}") from None
+    found = series.xafter(begin.replace(year=begin.year + later), inc=True)
+    while (each := _next_of(found)) is not None and each.year - later <= last_year:
+        yield each.replace(year=each.year - later)
+
+
+def _next_of(series: Iterator[datetime]) -> datetime | None:
+    try:
+        return next(series, None)
+    except (ValueError, OverflowError):  # of a date behind the year 9999
+        return None
+
+
+@cache
+def _twin(year: int, years: int) -> int:
+    """Return the last year from which so many have the leap days and weekdays of those from `year` on.
+
+    The year before them is compared too: a year's first week may begin in it.
+    """
+
+    def runs(first: int) -> list[tuple[int, bool]]:
+        return [(date(each, 1, 1).weekday(), isleap(each)) for each in range(first - 1, first + years)]
+
+    wanted = runs(year)
+    return next((first for first in range(MAXYEAR - years, year, -1) if runs(first) == wanted), year)
 
 
 @cache
@@ -162,7 +208,24 @@ def _parts(rule: str) -> dict[str, str]:
     for name in ("COUNT", "INTERVAL"):
         if not re.fullmatch(r"[1-9][0-9]{0,3}", parts.get(name, "1")):
             raise NotATiming(f"{name} should be a number from 1 to 9999")
+    _check_numbers(parts)
     return parts
+
+
+def _check_numbers(parts: dict[str, str]) -> None:
+    for name, (least, most) in NUMBERS.items():
+        for number in parts[name].split(",") if name in parts else ():
+            if not re.fullmatch(r"[+-]?[0-9]{1,3}", number) or not _is_within(int(number), least, most):
+                raise NotATiming(f"{name} should be of numbers from {least} to {most}, not {number}")
+    most = WEEKS["MONTHLY" if "BYMONTH" in parts and parts["FREQ"] == "YEARLY" else parts["FREQ"]]
+    for day in parts["BYDAY"].split(",") if "BYDAY" in parts else ():
+        if not (found := DAY.fullmatch(day)) or (found[1] and not _is_within(int(found[1]), -most, most)):
+            raise NotATiming(f"BYDAY should be of days, as MO or of a month or a year 1MO or -1FR, not {day}")
+
+
+def _is_within(number: int, least: int, most: int) -> bool:
+    """Whether a number is in a range; where that reaches below 0, counts from the end are meant, and 0 is none."""
+    return least <= number <= most and (number != 0 or least == 0 < most)
 
 
 def _until(text: str, zone: ZoneInfo) -> datetime:

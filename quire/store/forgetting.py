@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 # now(), the start of the transaction: clock_timestamp() changes from row to row and could not use an index.
@@ -36,9 +37,44 @@ DELETE_ARTIFACTS = text("""
     SELECT count(*) FROM gone
 """)
 DELETE_JOBS = text("DELETE FROM jobs WHERE id = ANY (CAST(:jobs AS uuid[]))")
-DELETE_IDEMPOTENCY_KEYS = text("""
-    DELETE FROM idempotency_keys WHERE tenant_id = :tenant AND key IN (
-        SELECT key FROM idempotency_keys WHERE tenant_id = :tenant LIMIT :limit) RETURNING key
+# What may be of any number, piece by piece before the tenant itself; deliveries and attempts go with their events.
+ERASE_SOME = (
+    text("""
+        DELETE FROM idempotency_keys WHERE tenant_id = :tenant AND key IN (
+            SELECT key FROM idempotency_keys WHERE tenant_id = :tenant LIMIT :limit) RETURNING 1
+    """),
+    text("""
+        DELETE FROM webhook_events WHERE id IN (
+            SELECT id FROM webhook_events WHERE tenant_id = :tenant LIMIT :limit) RETURNING 1
+    """),
+    text("""
+        DELETE FROM occurrences WHERE (schedule_id, moment) IN (
+            SELECT schedule_id, moment FROM schedules JOIN occurrences ON schedule_id = schedules.id
+            WHERE schedules.tenant_id = :tenant LIMIT :limit) RETURNING 1
+    """),
+    text("""
+        DELETE FROM schedule_versions WHERE (schedule_id, version) IN (
+            SELECT schedule_id, schedule_versions.version
+            FROM schedules JOIN schedule_versions ON schedule_id = schedules.id
+            WHERE schedules.tenant_id = :tenant LIMIT :limit) RETURNING 1
+    """),
+)
+# Those that schedules fired so long ago, and what schedules were until then. What waits for its batch stays.
+OLD_OCCURRENCES = text("""
+    DELETE FROM occurrences WHERE (schedule_id, moment) IN (
+        SELECT schedule_id, moment FROM schedules CROSS JOIN LATERAL (
+            SELECT schedule_id, moment FROM occurrences
+            WHERE schedule_id = schedules.id AND state <> 'due' AND moment < now() - make_interval(days => :days)
+            ORDER BY moment LIMIT :limit) AS old
+        LIMIT :limit)
+    RETURNING 1
+""")
+OLD_VERSIONS = text("""
+    DELETE FROM schedule_versions WHERE (schedule_id, version) IN (
+        SELECT old.schedule_id, old.version FROM schedule_versions AS old
+        JOIN schedule_versions AS next ON next.schedule_id = old.schedule_id AND next.version = old.version + 1
+        WHERE next.created_at < now() - make_interval(days => :days) LIMIT :limit)
+    RETURNING 1
 """)
 # Last and together: a job that a late request has slipped in keeps its lane, and the whole is tried again.
 DELETE_TENANT = (
@@ -88,8 +124,22 @@ def remove_uncounted(session: Session, jobs: Sequence[UUID]) -> None:
         session.execute(DELETE_JOBS, {"jobs": list(jobs)})
 
 
-def remove_idempotency_keys(session: Session, tenant_id: UUID, limit: int) -> int:
-    return len(session.execute(DELETE_IDEMPOTENCY_KEYS, {"tenant": tenant_id, "limit": limit}).all())
+def erase_some(session: Session, tenant_id: UUID, limit: int) -> int:
+    """Remove some rows of a tenant beside its jobs, batches and files; returns how many, at last 0."""
+    for statement in ERASE_SOME:
+        if gone := _count(session, statement, {"tenant": tenant_id, "limit": limit}):
+            return gone
+    return 0
+
+
+def old_schedules(session: Session, days: int, limit: int) -> int:
+    """Remove some occurrences, and versions of schedules, of so many days ago; returns how many."""
+    asked = {"days": days, "limit": limit}
+    return _count(session, OLD_OCCURRENCES, asked) + _count(session, OLD_VERSIONS, asked)
+
+
+def _count(session: Session, statement: TextClause, asked: dict[str, Any]) -> int:
+    return len(session.execute(statement, asked).all())
 
 
 def remove_tenant(session: Session, tenant_id: UUID) -> None:

@@ -100,15 +100,20 @@ def template(text: str | None) -> dict[str, Any] | None:
     """Read a JSON object, or the file that `@FILE` names."""
     if text is None:
         return None
-    try:
-        value = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
-    except OSError as error:
-        raise UsageError(f"the template cannot be read: {error}") from None
-    except ValueError as error:
-        raise UsageError(f"the template is not JSON: {error}") from None
+    value = json_of(text, "template")
     if not isinstance(value, dict):
         raise UsageError("the template is no JSON object")
     return value
+
+
+def json_of(text: str, what: str) -> Any:
+    """Read a JSON value, or the file that `@FILE` names."""
+    try:
+        return json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    except OSError as error:
+        raise UsageError(f"the {what} cannot be read: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"the {what} is not JSON: {error}") from None
 
 
 def list_(args: argparse.Namespace, quire: Quire, out: Output) -> int:

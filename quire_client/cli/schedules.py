@@ -5,7 +5,7 @@ import json
 from itertools import islice
 from typing import Any
 
-from quire_client.cli.batches import template
+from quire_client.cli.batches import json_of, template
 from quire_client.cli.exits import Exit, UsageError
 from quire_client.cli.output import Output
 from quire_client.cli.parser import Groups, command, group, moment, pair
@@ -98,18 +98,10 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
 def _rows(text: str | None) -> list[dict[str, Any]] | None:
     if text is None:
         return None
-    wrapped = template(text if text.startswith("@") else json.dumps({"rows": _json(text)}))
-    rows = wrapped.get("rows") if wrapped else None
+    rows = json_of(text, "rows")
     if not isinstance(rows, list):
-        raise UsageError('the rows are no list; a file holds {"rows": […]}')
+        raise UsageError("the rows are no JSON list")
     return rows
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"the rows are not JSON: {error}") from None
 
 
 def create(args: argparse.Namespace, quire: Quire, out: Output) -> int:

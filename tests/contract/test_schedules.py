@@ -2,15 +2,18 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
+from api.schedules import keeping
 from quire import ids
 from quire.schedules import firing
-from quire.store import Schedule
+from quire.store import Schedule, job_counts
 from quire.testing import Place
 from quire_client import Quire
 from quire_client.cli.main import Outside, main
@@ -47,6 +50,8 @@ def test_a_schedule_tells_its_next_moment(api: Api) -> None:
         ({"cron": None, "rule": "FREQ=SECONDLY"}, "rule"),
         ({"cron": None, "at": "2020-01-01T00:00:00Z"}, "at"),
         ({"cron": "0 0 30 2 *"}, "cron"),
+        ({"cron": None, "rule": "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30"}, "rule"),
+        ({"cron": None, "rule": "FREQ=MONTHLY;BYDAY=99MO"}, "rule"),
         ({"zone": "Europe/Atlantis"}, "zone"),
         ({"template": {"form": "poem"}}, "template.theme"),
         ({"template": POEM | {"max_tokens": 0}}, "template.max_tokens"),
@@ -123,8 +128,33 @@ def test_a_schedule_of_another_tenant_is_not_there(api: Api, stranger: Api) -> N
     assert shown(api.get("/v1/schedules"))["data"] == []
 
 
+def test_checking_many_rows_holds_up_no_submission(
+    app: Flask, api: Api, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = []
+
+    def looked(*arguments: Any, **rest: Any) -> Any:
+        with place.database.service() as session:
+            session.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            job_counts.serialise_submissions(session, place.tenant.id)  # as a submission near its limit does
+            free.append(True)
+        return real(*arguments, **rest)
+
+    real = keeping.drafted
+    monkeypatch.setattr(keeping, "drafted", looked)
+
+    make(api, rows=[{"title": "a"}, {"title": "b"}], template=POEM | {"title": "{{title}}"})
+
+    assert free == [True, True]
+
+
 def test_the_client_and_the_command_line_speak_of_schedules(
-    app: Flask, api: Api, place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    api: Api,
+    place: Place,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     transport = httpx.WSGITransport(app=app)
     with Quire("http://quire.test", api_key=api.secret, transport=transport) as quire:
@@ -147,12 +177,18 @@ def test_the_client_and_the_command_line_speak_of_schedules(
 
     assert "noon" in run("schedule", "list")
     assert "active" in run("schedule", "resume", schedule.id)
-    text = json.dumps(POEM)
+    poem = json.dumps(POEM)
     made = run(
-        "schedule", "create", "evening", "--cron", "0 18 * * *", "--template", text, "--overlap", "skip"
+        "schedule", "create", "evening", "--cron", "0 18 * * *", "--template", poem, "--overlap", "skip"
     ).strip()
     assert "skip" in run("schedule", "show", made)
-    assert run("schedule", "edit", made, "night", "--cron", "0 22 * * *", "--template", text).strip() == made
+    rows = tmp_path / "rows.json"
+    rows.write_text('[{"shelf": "a"}, {"shelf": "b"}]')
+    in_turn = run(
+        "schedule", "create", "rows", "--cron", "0 18 * * *", "--template", poem, "--rows", f"@{rows}", "--json"
+    )
+    assert json.loads(in_turn)["rows"] == [{"shelf": "a"}, {"shelf": "b"}]
+    assert run("schedule", "edit", made, "night", "--cron", "0 22 * * *", "--template", poem).strip() == made
     assert len(run("schedule", "preview", made, "--count", "3").splitlines()) == 3
     assert len(run("schedule", "preview", "--rule", "FREQ=DAILY;BYHOUR=1").splitlines()) == 10
     run("schedule", "run", made)

@@ -1,6 +1,7 @@
 """Schedules in the database: fired once, made once, after their policies, whatever dies or steps back."""
 
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,12 +16,14 @@ from quire.batches import Limits
 from quire.schedules import firing, making, planning
 from quire.schedules.making import Maker
 from quire.schedules.target import Target
+from quire.schedules.timing import Timing
 from quire.spec import Spec
-from quire.store import Batch, BatchItem, Endpoint, Event, Occurrence, Schedule, Tenant
+from quire.store import Batch, BatchItem, Endpoint, Event, Occurrence, Schedule, ScheduleVersion, Tenant
 from quire.store.base import now
 from quire.store.batch import BatchState
 from quire.store.schedule import OccurrenceState
 from quire.testing import MODEL, RING, Place
+from scheduler import housekeeping
 from scheduler.batching import Batching
 from tests.integration import steps
 from tests.waiting import in_background
@@ -190,9 +193,11 @@ def test_a_clock_that_steps_back_fires_nothing_twice(place: Place) -> None:
     with place.database.service() as session:  # as if the next moment were to come once more
         row = session.get_one(Schedule, schedule)
         row.next_at = row.fire_at = occurrences(place)[0].moment
-    assert fire(place) == 1  # tried, and found to be there
+    assert fire(place) == 0  # tried, and found to be there
 
     assert len(occurrences(place)) == 1
+    with place.database.service() as session:
+        assert session.get_one(Schedule, schedule).fired == 1
 
 
 def test_a_batch_that_runs_is_waited_for(place: Place) -> None:
@@ -305,6 +310,45 @@ def test_jitter_puts_off_and_follows_from_the_moment(place: Place) -> None:
     assert len(set(delays)) > 40
 
 
+def test_jitter_longer_than_the_period_loses_no_moment(place: Place) -> None:
+    schedule = add(place, jitter_seconds=3600)
+    with place.database.service() as session:
+        row = session.get_one(Schedule, schedule)
+        begin = row.next_at or now(session)
+        fired: list[datetime] = []
+        for second in range(0, 3 * 3600, 30):  # as the duty would look at it
+            moment = begin + timedelta(seconds=second)
+            if row.fire_at is not None and row.fire_at <= moment:
+                due = firing.due_of(row, moment)
+                assert not due.skipped
+                fired += due.fired
+                row.next_at = due.following
+                row.fire_at = firing.acted_at(row, due.following) if due.following else None
+        session.rollback()
+
+    assert fired == [begin + n * MINUTE for n in range(len(fired))]
+    assert len(fired) >= 120  # of three hours, the last of which may be put off as a whole
+
+
+def test_a_schedule_that_is_due_once_is_planned_with_one_look_at_its_series(place: Place) -> None:
+    add(place)
+    with place.database.service() as session:
+        row = session.scalars(select(Schedule)).one()
+        moment = (row.next_at or now(session)) + timedelta(seconds=1)
+        series = [0]
+        after = Timing.after
+
+        def counted(timing: Timing, begin: datetime) -> Iterator[datetime]:
+            series[0] += 1
+            return after(timing, begin)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Timing, "after", counted)
+            firing.due_of(row, moment)
+
+    assert series == [1]  # most of what firing costs
+
+
 def test_publishing_by_a_time_starts_as_early_as_the_last_batches_took(place: Place) -> None:
     tomorrow = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=20)
     schedule = add(place, publish_by=True, expression="0 * * * *", next_at=tomorrow, fire_at=tomorrow)
@@ -328,6 +372,99 @@ def test_publishing_by_a_time_starts_as_early_as_the_last_batches_took(place: Pl
 
     assert row.lead_seconds == 500
     assert row.fire_at == tomorrow - timedelta(seconds=500)
+
+
+@pytest.mark.parametrize("state", [BatchState.COMPLETED, BatchState.EXPIRED])
+def test_what_takes_longer_than_a_day_starts_a_day_early_and_is_told_as_late(
+    place: Place, state: BatchState
+) -> None:
+    there = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(hours=30)
+    schedule = add(place, publish_by=True, expression="0 0 * * *", next_at=there, fire_at=there)
+    moment = datetime.now(UTC)
+    with place.database.service() as session:
+        session.add(
+            Batch(
+                id=ids.new_id(),
+                tenant_id=place.tenant.id,
+                schedule_id=schedule,
+                first_job=ids.new_id(),
+                priority=0,
+                state=state,
+                created_at=moment - timedelta(hours=40),
+                finished_at=moment,
+            )
+        )
+    with place.database.service() as session:
+        planning.replan(session)
+        row = session.get_one(Schedule, schedule)
+
+        assert row.lead_seconds == 50 * 3600
+        assert row.fire_at == there - timedelta(days=1)
+        assert firing.is_late(row, there, row.fire_at)
+
+
+def test_an_occurrence_says_which_version_its_batch_was_made_after(place: Place) -> None:
+    schedule = add(place)
+    fire(place)
+    with place.database.service() as session:
+        session.get_one(Schedule, schedule).version = 2
+
+    make(place)
+
+    assert [row.version for row in occurrences(place, OccurrenceState.STARTED)] == [2]
+
+
+def test_one_that_fails_beyond_what_was_thought_of_keeps_no_other_from_its_batch(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = add(place), add(place)
+    fire(place)
+    real = Maker.make
+
+    def broken(self: Maker, key: tuple[UUID, datetime]) -> bool:
+        if key[0] == bad:
+            raise ZeroDivisionError
+        return real(self, key)
+
+    monkeypatch.setattr(Maker, "make", broken)
+
+    assert make(place) == 1
+
+    told = {row.schedule_id: (row.state, row.why) for row in occurrences(place)}
+    assert told[good] == (OccurrenceState.STARTED, None)
+    assert told[bad][0] is OccurrenceState.DUE
+    assert "log" in (told[bad][1] or "")
+
+
+def test_a_round_takes_no_more_once_its_time_is_over(place: Place) -> None:
+    add(place)
+    fire(place)
+
+    assert maker(place).run(0) == 0
+
+    with place.database.service() as session:
+        assert (session.scalars(select(Occurrence.look_at)).one() or now(session)) <= now(session)  # not put off
+
+
+def test_old_occurrences_and_versions_go_and_what_waits_stays(place: Place) -> None:
+    schedule = add(place, catch_up="all", **missed(2))
+    fire(place)
+    with place.database.service() as session:
+        first, *_ = session.scalars(select(Occurrence).order_by(Occurrence.moment))
+        first.state, first.look_at = OccurrenceState.SKIPPED, None
+        session.execute(update(Occurrence).values(moment=Occurrence.moment - timedelta(days=31)))
+        for version in (1, 2, 3):
+            made = now(session) - timedelta(days=80 - 20 * version)
+            owner = place.tenant.id
+            session.add(
+                ScheduleVersion(schedule_id=schedule, version=version, tenant_id=owner, body=b"", created_at=made)
+            )
+
+    assert housekeeping.forget_occurrences(place.database, 30) == 2
+
+    assert {row.state for row in occurrences(place)} == {OccurrenceState.DUE}
+    with place.database.service() as session:
+        assert session.scalars(select(ScheduleVersion.version).order_by("version")).all() == [2, 3]
 
 
 def test_what_cannot_be_published_in_time_starts_at_once_and_is_told(place: Place) -> None:

@@ -1,9 +1,11 @@
 """When schedules are due: both changes of the clocks in four zones, leap days, and what cannot be read."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import pytest
+from dateutil.rrule import rrulestr
 
 from quire.schedules.timing import NotATiming, Timing, zone_of
 
@@ -120,6 +122,18 @@ def test_the_last_moments_of_a_long_time_are_found_without_walking_through_it() 
         ("rule", "FREQ=DAILY;FREQ=DAILY", "UTC"),
         ("rule", "FREQ=DAILY;UNTIL=soon", "UTC"),
         ("rule", "FREQ=DAILY;COUNT=0", "UTC"),
+        ("rule", "FREQ=MONTHLY;BYDAY=99MO", "UTC"),
+        ("rule", "FREQ=MONTHLY;BYDAY=6MO", "UTC"),
+        ("rule", "FREQ=YEARLY;BYMONTH=3;BYDAY=6MO", "UTC"),
+        ("rule", "FREQ=WEEKLY;BYDAY=1MO", "UTC"),
+        ("rule", "FREQ=MONTHLY;BYDAY=MONDAY", "UTC"),
+        ("rule", "FREQ=MONTHLY;BYMONTHDAY=0", "UTC"),
+        ("rule", "FREQ=MONTHLY;BYMONTHDAY=1,32", "UTC"),
+        ("rule", "FREQ=YEARLY;BYYEARDAY=-367", "UTC"),
+        ("rule", "FREQ=YEARLY;BYMONTH=-1", "UTC"),
+        ("rule", "FREQ=YEARLY;BYWEEKNO=54", "UTC"),
+        ("rule", "FREQ=DAILY;BYHOUR=24", "UTC"),
+        ("rule", "FREQ=DAILY;BYSETPOS=0", "UTC"),
         ("rule", "every day", "UTC"),
         ("rule", "DTSTART:20260101T000000Z\nRRULE:FREQ=DAILY", "UTC"),
         ("at", "tomorrow", "UTC"),
@@ -129,6 +143,43 @@ def test_the_last_moments_of_a_long_time_are_found_without_walking_through_it() 
 def test_what_cannot_be_read_is_refused(kind: str, expression: str, zone: str) -> None:
     with pytest.raises(NotATiming):
         Timing(kind, expression, zone, START).check()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",  # day by day up to the year 9999 this would be a minute
+        "FREQ=WEEKLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=MONTHLY;BYDAY=5MO;BYSETPOS=7",
+        "FREQ=YEARLY;INTERVAL=2;BYMONTH=2;BYMONTHDAY=29",
+    ],
+)
+def test_what_never_comes_is_known_soon(rule: str) -> None:
+    begin = time.process_time()
+
+    assert moments(rule, "Europe/Paris", "2027-01-01T00:00:00+01:00", 1, "rule") == []
+    assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize(
+    ("rule", "start"),
+    [
+        ("FREQ=DAILY;INTERVAL=3;BYMONTH=1,2", "2026-11-28"),
+        ("FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST=SU", "2031-12-30"),
+        ("FREQ=MONTHLY;BYMONTHDAY=-1", "2024-02-29"),
+        ("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "2026-01-01"),
+        ("FREQ=YEARLY;BYWEEKNO=1,53;BYDAY=MO,SU", "2026-06-01"),
+        ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "2093-01-01"),  # 2100 is no leap year
+        ("FREQ=YEARLY;BYYEARDAY=366", "2996-01-01"),
+    ],
+)
+def test_a_rule_has_the_times_that_dateutil_gives_it(rule: str, start: str) -> None:
+    begin = datetime.fromisoformat(f"{start}T07:30:00+00:00")
+    expected = [each for each in islice(rrulestr(rule, dtstart=begin), 12) if each < begin + timedelta(days=4300)]
+
+    found = list(islice(Timing("rule", rule, "UTC", begin).after(begin - timedelta(days=1)), len(expected)))
+
+    assert found == expected
 
 
 def test_a_rule_that_never_comes_is_never_due() -> None:

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from scheduler.loop import Duty, Loop
+from scheduler.main import for_a_while
 
 
 class Clock:
@@ -144,3 +145,10 @@ def test_the_loop_ends_when_it_is_told_to(diary: Diary) -> None:
     Loop([diary.duty("a", every=0.0), Duty("last", 0.0, once)]).run(stop)
 
     assert diary.done == ["a"]
+
+
+def test_a_bounded_step_is_repeated_until_nothing_is_left_or_its_time_is_over() -> None:
+    steps = iter((3, 2, 0))
+
+    assert for_a_while(lambda: next(steps)) == 5
+    assert for_a_while(lambda: 4, seconds=0) == 4
