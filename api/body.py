@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from flask import Request
 
+from quire.asking.validation import printable
 from quire.errors import BodyTooLarge, FieldProblem, InvalidJSON, UnsupportedMediaType
 
 MAX_DEPTH = 16  # no body of this API nests deeper than three
@@ -73,7 +74,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _bad_key(key: str, what: str) -> InvalidJSON:
-    shown = SURROGATES.sub("\ufffd", key)[:100]
+    shown = printable(key[:100])
     return InvalidJSON(f'The key "{shown}" {what}.', fields=(FieldProblem(shown, what),))
 
 

@@ -19,13 +19,14 @@ from quire.database import Database
 from quire.errors import UndecryptableError
 from quire.store import Tenant
 from quire.webhooks import delivering, signing
-from quire.webhooks.delivering import Due, Outcome
+from quire.webhooks.delivering import Due, Outcome, Room
 from quire.webhooks.events import body
 from scheduler.sending import Line
 
 log = logging.getLogger(__name__)
 
 HEALTHY, SUSPECT = 32, 16  # endpoints that are talked to at once
+SHARE = 4  # a tenant has at most one in so many of these
 EACH = 50  # deliveries of one endpoint that a thread takes along
 CHUNK_SECONDS = 15.0  # after which it gives back what is left: with the last attempt, well within the lease
 
@@ -66,10 +67,10 @@ class Webhooks:
         with self._database.service() as session:
             work = delivering.take(
                 session,
-                endpoints=HEALTHY - (len(busy) - suspects),
-                suspects=SUSPECT - suspects,
+                healthy=Room(HEALTHY - (len(busy) - suspects), HEALTHY // SHARE),
+                suspects=Room(SUSPECT - suspects, SUSPECT // SHARE),
                 each=EACH,
-                busy=list(busy),
+                busy=busy,
             )
             keys = {endpoint: self._keys(session, dues[0]) for endpoint, dues in work.items()}
         with self._lock:

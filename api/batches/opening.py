@@ -51,7 +51,7 @@ class Opening:
             IdempotencyKeyReused, IdempotencyKeyInUse, Gone: see docs/api.md.
 
         """
-        if once and (earlier := self._made_before(owner, once)):
+        if once and (earlier := self.made_before(owner, once)):
             return Opened(earlier, replayed=True)
         draft = Draft(
             tenant_id=owner.tenant_id,
@@ -92,12 +92,18 @@ class Opening:
             )
         if batch is not None:
             return Opened(batch.id, replayed=False)
-        earlier = self._made_before(owner, once) if once else None
+        earlier = self.made_before(owner, once) if once else None
         if earlier is None:  # forgotten this very moment
             raise IdempotencyKeyInUse
         return Opened(earlier, replayed=True)
 
-    def _made_before(self, owner: Owner, once: Once) -> UUID | None:
+    def made_before(self, owner: Owner, once: Once) -> UUID | None:
+        """Return the batch that a key has made; None if the key is new.
+
+        Raises:
+            IdempotencyKeyReused, Gone: see docs/api.md.
+
+        """
         with self._database.tenant(owner.tenant_id) as session:
             earlier = jobs.first_made_before(session, owner.tenant_id, once)
             if earlier is not None and session.get(Batch, earlier) is None:

@@ -11,6 +11,8 @@ from sqlalchemy import select
 from api.batches import answers as native
 from api.batches.lines import json_lines
 from api.batches.opening import Opening
+from api.batches.requests import PRIORITY
+from api.intake import keys_in_use_are_told
 from api.openai.answers import BatchErrors, FileBatch, LineError, RequestCounts, ResponseUsage
 from api.openai.batch_lines import BrokenLines, Lines
 from api.openai.orders import Orders
@@ -21,9 +23,10 @@ from quire.batches import Draft, Item
 from quire.database import Database
 from quire.errors import InvalidField, NotFound
 from quire.jobs import Once
-from quire.store import OpenAIBatch
+from quire.store import OpenAIBatch, idempotency
 from quire.store.base import now
 from quire.store.batch import BatchState
+from quire.webhooks.events import News, tell
 
 WINDOW = timedelta(hours=24)
 MANY = 1_000_000  # a batch that was refused does not count among those that are open
@@ -57,14 +60,16 @@ class OpenAIBatches:
             ModelNotReady: no worker has ever loaded a model that a line needs.
 
         """
+        owner = self._opening.owner(tenant_id)
+        if once and (earlier := self._opening.made_before(owner, once)):
+            return earlier
         try:
             row, _ = self._files.find(tenant_id, wanted.input_file_id)
         except NotFound:
             raise InvalidField.one("input_file_id", "There is no such file") from None
-        owner = self._opening.owner(tenant_id)
         draft = Draft(
             tenant_id=tenant_id,
-            priority=0,
+            priority=PRIORITY,
             deadline=datetime.now(UTC) + WINDOW,
             retention_hours=wanted.retention_hours,
             metadata=wanted.metadata,
@@ -80,7 +85,10 @@ class OpenAIBatches:
         try:
             return self._opening.fill(owner, draft, items, once=once).batch
         except BrokenLines as broken:
-            return self._refused(draft, wanted.endpoint, row.id, broken.problems)
+            refused = self._refused(draft, wanted.endpoint, row.id, broken.problems, once)
+        if refused is not None:
+            return refused
+        return self.create(tenant_id, wanted, once)  # another request has just made it with this key
 
     def forms(self, tenant_id: UUID, shown: Sequence[native.Batch]) -> list[native.Batch | FileBatch]:
         """Show batches each in the form that it was asked for in."""
@@ -90,13 +98,20 @@ class OpenAIBatches:
             notes = {ids.show(ids.BATCH, note.batch_id): note for note in session.scalars(found)}
         return [_form(each, notes[each.id]) if each.id in notes else each for each in shown]
 
-    def _refused(self, draft: Draft, endpoint: str, file_id: UUID, problems: list[dict[str, Any]]) -> UUID:
-        with self._database.tenant(draft.tenant_id) as session:
+    def _refused(
+        self, draft: Draft, endpoint: str, file_id: UUID, problems: list[dict[str, Any]], once: Once | None
+    ) -> UUID | None:
+        """Make a batch that has failed; None if the key has made one by now."""
+        with keys_in_use_are_told(once), self._database.tenant(draft.tenant_id) as session:
             batch = batches.open_batch(session, draft, most_open=MANY)
+            if once and not idempotency.enter(session, draft.tenant_id, once.key, once.fingerprint, batch.id):
+                session.delete(batch)
+                return None
             batch.state = BatchState.COMPLETED  # of no items
             batch.finished_at = now(session)
             session.flush()
             session.add(_note(batch, endpoint, file_id, problems))
+            tell(session, [News(draft.tenant_id, "batch.failed", ids.show(ids.BATCH, batch.id))])
             return batch.id
 
 

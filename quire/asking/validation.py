@@ -48,4 +48,9 @@ def _problem(model: type[BaseModel], path: tuple[int | str, ...], kind: str, mes
             raise LookupError(f"a rule of {model.__name__} names no field: {message}")
     elif kind == OURS and (rule := RULE.match(message)):  # such a rule, of one of many jobs
         field, message = f"{field}.{rule[1]}", message[rule.end() :]
-    return FieldProblem(field, message)
+    return FieldProblem(printable(field), printable(message))
+
+
+def printable(text: str) -> str:
+    """Return a text that can be stored and shown anywhere: no NUL, no control characters, no lone surrogates."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)

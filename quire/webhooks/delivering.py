@@ -1,7 +1,7 @@
 """The outbox, as a scheduler empties it: which deliveries are due, and what became of an attempt."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import takewhile
@@ -21,7 +21,8 @@ GONE = 410  # the endpoint says that it is no more: it is disabled
 PRUNED = 500
 
 # Endpoint by endpoint along the index of what is pending, however much that is: nobody's backlog hides another's.
-# One that has failed is tried with one delivery at a time.
+# Tenants take turns, and each has its share of the threads at most. Among the endpoints of one, lots are drawn:
+# those with the oldest deliveries are the slow and the dead. One that has failed is tried with one delivery.
 DUE = text("""
     WITH RECURSIVE waiting AS (
         (SELECT endpoint_id FROM webhook_deliveries WHERE state = 'pending' ORDER BY endpoint_id LIMIT 1)
@@ -29,18 +30,24 @@ DUE = text("""
         SELECT (SELECT next.endpoint_id FROM webhook_deliveries AS next
             WHERE state = 'pending' AND next.endpoint_id > waiting.endpoint_id ORDER BY next.endpoint_id LIMIT 1)
         FROM waiting WHERE waiting.endpoint_id IS NOT NULL),
+    held AS MATERIALIZED (
+        SELECT tenant_id, suspect, count(*) AS threads
+        FROM unnest(CAST(:busy AS uuid[]), CAST(:busy_suspects AS bool[])) AS talking (id, suspect)
+        JOIN webhook_endpoints USING (id) GROUP BY tenant_id, suspect),
     open AS (
-        SELECT endpoint.id, failures > 0 AS suspect, first.due_at FROM waiting
+        SELECT endpoint.id, failures > 0 AS suspect, coalesce(threads, 0)
+            + row_number() OVER (PARTITION BY endpoint.tenant_id, failures > 0 ORDER BY random()) AS turn
+        FROM waiting
         JOIN webhook_endpoints AS endpoint ON endpoint.id = waiting.endpoint_id
         JOIN tenants ON tenants.id = endpoint.tenant_id
-        CROSS JOIN LATERAL (
-            SELECT due_at FROM webhook_deliveries WHERE endpoint_id = endpoint.id AND state = 'pending'
-                AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1) AS first
-        WHERE disabled_at IS NULL AND suspended_at IS NULL AND endpoint.id <> ALL (CAST(:busy AS uuid[]))),
+        LEFT JOIN held ON held.tenant_id = endpoint.tenant_id AND held.suspect = (failures > 0)
+        WHERE disabled_at IS NULL AND suspended_at IS NULL AND endpoint.id <> ALL (CAST(:busy AS uuid[]))
+            AND EXISTS (SELECT FROM webhook_deliveries WHERE endpoint_id = endpoint.id AND state = 'pending'
+                AND due_at <= clock_timestamp())),
     chosen AS (
-        (SELECT * FROM open WHERE NOT suspect ORDER BY due_at LIMIT :endpoints)
+        (SELECT * FROM open WHERE NOT suspect AND turn <= :share ORDER BY turn, random() LIMIT :endpoints)
         UNION ALL
-        (SELECT * FROM open WHERE suspect ORDER BY due_at LIMIT :suspects))
+        (SELECT * FROM open WHERE suspect AND turn <= :suspects_share ORDER BY turn, random() LIMIT :suspects))
     SELECT due.id FROM chosen CROSS JOIN LATERAL (
         SELECT id FROM webhook_deliveries WHERE endpoint_id = chosen.id AND state = 'pending'
             AND due_at <= clock_timestamp() ORDER BY due_at LIMIT CASE WHEN suspect THEN 1 ELSE :each END) AS due
@@ -87,11 +94,31 @@ class Outcome:
         return self.error is None
 
 
+@dataclass(frozen=True)
+class Room:
+    """Endpoints that may be talked to at once: now, and by one tenant at most."""
+
+    free: int
+    share: int
+
+
 def take(
-    session: Session, *, endpoints: int, suspects: int, each: int, busy: Collection[UUID]
+    session: Session, *, healthy: Room, suspects: Room, each: int, busy: Mapping[UUID, bool]
 ) -> dict[UUID, list[Due]]:
-    """Take what is due: of so many endpoints and of so many that have failed, `each` of one; by endpoint."""
-    asked = {"endpoints": endpoints, "suspects": suspects, "each": each, "busy": list(busy)}
+    """Take what is due, `each` of an endpoint at most; by endpoint.
+
+    `suspects`: room for endpoints that have failed lately. `busy`: those that are talked to, and whether they are
+    such.
+    """
+    asked = {
+        "endpoints": healthy.free,
+        "share": healthy.share,
+        "suspects": suspects.free,
+        "suspects_share": suspects.share,
+        "each": each,
+        "busy": list(busy),
+        "busy_suspects": list(busy.values()),
+    }
     found = list(session.scalars(DUE, asked))
     moment = now(session)
     # Another scheduler may have found the same: the update sees what that one has written.

@@ -14,7 +14,7 @@ from quire.store.webhook import Delivery, Endpoint, Event
 
 TYPES = (
     *("job.succeeded", "job.failed", "job.cancelled", "job.expired"),
-    *("batch.completed", "batch.cancelled", "batch.expired", "batch.exhausted"),
+    *("batch.completed", "batch.cancelled", "batch.expired", "batch.exhausted", "batch.failed"),
     *("schedule.late", "schedule.failed"),
 )
 TEST = "webhook.test"  # sent when it is asked for, whatever an endpoint is subscribed to

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 LONGEST = 2_000  # characters of a URL
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")  # which address of the network it carries is its own affair
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -78,7 +79,7 @@ def addresses(target: Target, *, allow_private: bool) -> list[str]:
 def is_public(address: Address) -> bool:
     """Whether an address is of the public internet, also where it carries another one."""
     if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
+        if address.scope_id is not None or address.is_site_local or address in LOCAL_NAT64:
             return False
         carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if address in NAT64:

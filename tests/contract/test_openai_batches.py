@@ -8,10 +8,14 @@ import openai
 import pytest
 from flask import Flask
 from openai import OpenAI
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from quire import ids
+from api.batches.requests import PRIORITY
+from api.openai.batch_lines import Lines
+from quire import ids, jobs
 from quire.batches import expire_overdue
+from quire.store import Batch as Row
+from quire.store import Event
 from quire.store.job import State
 from quire.testing import MODEL, Place
 from scheduler.batching import Batching
@@ -131,6 +135,8 @@ def test_responses_come_in_batches_too(client: OpenAI, feed: Feed, worker: FakeW
         ([{**line("a"), "method": "GET"}], "invalid_field", 1, "method"),
         ([line("a", "/v1/responses")], "invalid_field", 1, "url"),
         ([{"custom_id": "a"}], "invalid_field", 1, "method"),
+        ([{**line("a"), "b\x00\x1b": 1}], "invalid_field", 1, "b\ufffd\ufffd"),
+        (['{"b\\u0000": 1, "b\\u0000": 1}'], "invalid_json", 1, "b\ufffd"),
         ([""], "empty_file", None, None),
     ],
 )
@@ -174,6 +180,46 @@ def test_a_batch_whose_window_is_over_has_expired(client: OpenAI, place: Place) 
     assert read(client, done.error_file_id)["a"]["error"]["code"] == "batch_expired"
 
 
+def test_lines_whose_jobs_expired_with_the_batch_say_so(
+    client: OpenAI, place: Place, feed: Feed, worker: FakeWorker, api: Api
+) -> None:
+    made = batch(client, line("a"), line("b"), line("c"))
+    first, second, _ = feed()
+    worker.finish(first, words("!"))
+    api.post(f"/v1/jobs/{second}/cancel")
+    with place.database.service() as session:
+        for table in ("batches", "jobs"):
+            session.execute(text(f"UPDATE {table} SET deadline = clock_timestamp()"))
+    with place.database.service() as session:
+        assert jobs.expire_overdue(session) == 1
+    feed()
+
+    done = client.batches.retrieve(made.id)
+    errors = read(client, done.error_file_id)
+    assert (done.status, list(read(client, done.output_file_id))) == ("expired", ["a"])
+    assert {name: each["error"]["code"] for name, each in errors.items()} == {
+        "b": "cancelled",
+        "c": "batch_expired",
+    }
+
+
+def test_a_batch_that_is_refused_for_its_lines_is_told(client: OpenAI, api: Api, place: Place) -> None:
+    shown(api.post("/v1/webhooks", json={"url": "https://93.184.216.34/", "events": ["batch.failed"]}))
+
+    made = batch(client, "{")
+
+    with place.database.service() as session:
+        [event] = session.scalars(select(Event))
+    assert (event.type, event.data) == ("batch.failed", {"id": made.id})
+
+
+def test_its_jobs_stand_behind_single_ones(client: OpenAI, place: Place) -> None:
+    batch(client, line("a"))
+
+    with place.database.service() as session:
+        assert session.scalars(select(Row.priority)).all() == [PRIORITY]
+
+
 def test_both_kinds_of_batches_are_in_one_list_each_in_its_form(client: OpenAI, api: Api) -> None:
     native = shown(api.post("/v1/batches", json={"items": [{"prompt": "Once"}]}))["id"]
     made = [batch(client, line("a")).id for _ in range(2)]
@@ -183,8 +229,14 @@ def test_both_kinds_of_batches_are_in_one_list_each_in_its_form(client: OpenAI, 
     assert ["status" in each for each in listed] == [True, True, False]
 
 
-def test_a_key_makes_one_batch(client: OpenAI) -> None:
-    file = client.files.create(file=("a", json.dumps(line("a")).encode()), purpose="batch")
+@pytest.mark.parametrize("content", [json.dumps(line("a")), "{"])
+def test_a_key_makes_one_batch_also_if_that_is_refused(
+    client: OpenAI, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = client.files.create(file=("a", content.encode()), purpose="batch")
+    taken = []
+    items = Lines.items
+    monkeypatch.setattr(Lines, "items", lambda *given: taken.append(True) or items(*given))
     made = {
         client.batches.create(
             input_file_id=file.id, endpoint="/v1/completions", completion_window="24h",
@@ -193,6 +245,7 @@ def test_a_key_makes_one_batch(client: OpenAI) -> None:
         for _ in range(2)
     }  # fmt: skip
     assert len(made) == 1
+    assert taken == [True]  # the file is not taken in again
 
 
 @pytest.mark.parametrize(

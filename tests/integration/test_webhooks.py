@@ -19,6 +19,7 @@ from quire.store.base import now
 from quire.store.webhook import DeliveryState
 from quire.testing import RING, Place
 from quire.webhooks import delivering, events, signing
+from quire.webhooks.delivering import Room
 from scheduler import housekeeping
 from scheduler.batching import Batching
 from scheduler.webhooks import Webhooks
@@ -249,14 +250,49 @@ def test_two_schedulers_deliver_each_event_once(place: Place, endpoint: Make, th
     assert len(attempts(place)) == 60
 
 
+def take(session: Session, free: int = 9, share: int = 9, busy: dict[UUID, bool] | None = None) -> dict[UUID, Any]:
+    room = Room(free, share)
+    return delivering.take(session, healthy=room, suspects=room, each=9, busy=busy or {})
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_a_tenant_with_many_endpoints_keeps_no_other_waiting(place: Place, endpoint: Make, failures: int) -> None:
+    other = steps.tenant(place)
+    for _ in range(20):
+        endpoint("https://a.example/", failures=failures)
+    own = endpoint("https://b.example/", owner=other, failures=failures)
+    news = [events.News(tenant, "job.succeeded", "job_1") for tenant in (place.tenant.id, other.id)]
+    with place.database.service() as session:
+        events.tell(session, news[:1])
+    with place.database.service() as session:
+        events.tell(session, news[1:])  # what is due last
+
+    with place.database.service() as session:
+        taken = take(session, free=2)
+        assert own in taken
+        assert len(taken) == 2
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_a_tenant_has_its_share_of_the_threads_at_most(place: Place, endpoint: Make, failures: int) -> None:
+    made = [endpoint("https://a.example/", failures=failures) for _ in range(6)]
+    with place.database.service() as session:
+        events.tell(session, [events.News(place.tenant.id, "job.succeeded", "job_1")])
+
+    with place.database.service() as session:
+        taken = take(session, share=3, busy={made[0]: failures > 0, made[1]: failures == 0})
+
+    assert len(taken) == 2
+
+
 def test_a_delivery_whose_scheduler_was_lost_is_due_again(place: Place, endpoint: Make, there: Receiver) -> None:
     endpoint(there.url)
     ended(place)
     with place.database.service() as session:
-        taken = delivering.take(session, endpoints=9, suspects=9, each=9, busy=())
+        taken = take(session)
         assert len(taken) == 1
     with place.database.service() as session:
-        assert delivering.take(session, endpoints=9, suspects=9, each=9, busy=()) == {}
+        assert take(session) == {}
         session.execute(update(Delivery).values(due_at=now(session)))  # the lease is over
 
     pump(place, scheduler(place), 1)
