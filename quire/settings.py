@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from quire.crypto import KeyRing
 from quire.errors import ConfigurationError
 
+MOST_ITEMS = 1_000_000  # that a batch may be allowed to have
+
 
 class ModelSettings(BaseSettings):
     """The models, which is all that some commands need to know."""
@@ -76,7 +78,7 @@ class Settings(ModelSettings, DatabaseSettings):
     max_body_bytes: int = Field(default=1_000_000, ge=1_000)
     max_bulk_bytes: int = Field(default=50_000_000, ge=1_000)  # of a body with many jobs
     max_batch_bytes: int = Field(default=200_000_000, ge=1_000)  # of a file with the items of a batch
-    max_batch_items: int = Field(default=50_000, ge=1, le=1_000_000)
+    max_batch_items: int = Field(default=50_000, ge=1, le=MOST_ITEMS)
     max_schedules: int = Field(default=1_000, ge=1)  # of a tenant
     max_webhooks: int = Field(default=20, ge=1)  # endpoints of a tenant
     max_open_batches: int = Field(default=100, ge=1)  # of a tenant, that are not over

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 HOLE = re.compile(r"\{\{ *([A-Za-z_][A-Za-z0-9_.-]{0,63}) *(\| *number *)?\}\}")
+LONGEST = 1_000_000  # characters of variables in the texts of one item, as the body of a single job
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?")
 
 
@@ -21,20 +22,14 @@ class Unfillable(Exception):
         self.field, self.message = field, message
 
 
-def fill(template: Any, variables: Mapping[str, Any], field: str = "") -> Any:
+def fill(template: Any, variables: Mapping[str, Any]) -> Any:
     """Return the template with its placeholders replaced.
 
     Raises:
-        Unfillable: it names a variable that there is none of, or asks for a number that is none.
+        Unfillable: it names a variable that there is none of, asks for a number that is none, or grows too long.
 
     """
-    if isinstance(template, str):
-        return _text(template, variables, field)
-    if isinstance(template, dict):
-        return {key: fill(value, variables, _below(field, key)) for key, value in template.items()}
-    if isinstance(template, list):
-        return [fill(value, variables, _below(field, str(index))) for index, value in enumerate(template)]
-    return template
+    return _Filling(variables).of(template, "")
 
 
 def names(template: Any) -> set[str]:
@@ -46,27 +41,46 @@ def _below(field: str, key: str) -> str:
     return f"{field}.{key}" if field else key
 
 
-def _text(text: str, variables: Mapping[str, Any], field: str) -> Any:
-    alone = HOLE.fullmatch(text)
-    if alone:
-        return _value(alone, variables, field)
-    return HOLE.sub(lambda match: _shown(_value(match, variables, field)), text)
+class _Filling:
+    """Fills one template, and counts what it writes: a short template may name a long variable often."""
 
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self._variables = variables
+        self._left = LONGEST
 
-def _value(hole: re.Match[str], variables: Mapping[str, Any], field: str) -> Any:
-    name, number = hole.groups()
-    if name not in variables:
-        raise Unfillable(field, f"There is no variable {name} for the template")
-    value = variables[name]
-    if not number or not isinstance(value, str):
+    def of(self, value: Any, field: str) -> Any:
+        if isinstance(value, str):
+            return self._text(value, field)
+        if isinstance(value, dict):
+            return {key: self.of(each, _below(field, key)) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.of(each, _below(field, str(index))) for index, each in enumerate(value)]
         return value
-    if not NUMBER.fullmatch(value.strip()):
-        raise Unfillable(field, f"The variable {name} is no number")
-    return json.loads(value)
 
+    def _text(self, text: str, field: str) -> Any:
+        alone = HOLE.fullmatch(text)
+        if alone:
+            return self._value(alone, field)
+        return HOLE.sub(lambda match: self._shown(match, field), text)
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    def _shown(self, hole: re.Match[str], field: str) -> str:
+        value = self._value(hole, field)
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        self._left -= len(shown)
+        if self._left < 0:
+            raise Unfillable(field, f"The variables make it longer than {LONGEST:,} characters")
+        return shown
+
+    def _value(self, hole: re.Match[str], field: str) -> Any:
+        name, number = hole.groups()
+        if name not in self._variables:
+            raise Unfillable(field, f"There is no variable {name} for the template")
+        value = self._variables[name]
+        if not number or not isinstance(value, str):
+            return value
+        if not NUMBER.fullmatch(value.strip()):
+            raise Unfillable(field, f"The variable {name} is no number")
+        return json.loads(value)
 
 
 def _strings(template: Any) -> Iterator[str]:

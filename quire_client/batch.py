@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Self
+from datetime import UTC, datetime
+from typing import Any, Self
 
 from quire_client.errors import JobEndedError
 from quire_client.job import Piece, Usage
@@ -28,9 +28,16 @@ class Counts:
         return self.succeeded + self.failed + self.cancelled + self.expired
 
 
+ENDS = ("completed", "failed", "expired", "cancelled")  # states that a batch in OpenAI's form may end in
+
+
 @dataclass(frozen=True)
 class Batch:
-    """`state` is running, completed, cancelled, expired or exhausted: its budget was used up."""
+    """`state` is running, completed, cancelled, expired or exhausted: its budget was used up.
+
+    One that was made of a file of OpenAI's form is told in that form, which has less; it may also be failed: its
+    lines could not be read.
+    """
 
     id: str
     state: str = "running"
@@ -51,6 +58,8 @@ class Batch:
 
     @classmethod
     def parse(cls, data: Json) -> Self:
+        if "status" in data:
+            return cls(**_of_openais(data))
         times = {name: time(data.get(name)) for name in ("deadline", "created_at", "finished_at")}
         parts = {
             "counts": Counts(**known(Counts, data.get("counts") or {})),
@@ -73,6 +82,30 @@ class Batch:
             return self
         told = f"{self.counts.succeeded} of {self.counts.total} items succeeded"
         raise JobEndedError(self.id, self.state, message=told)
+
+
+def _of_openais(data: Json) -> dict[str, Any]:
+    """Return the fields of a batch that is told in OpenAI's form: its times are in seconds since 1970."""
+    times = {name: datetime.fromtimestamp(data[name], UTC) for name in data if name.endswith("_at") and data[name]}
+    state = data["status"] if data["status"] in ENDS else "running"
+    counts, usage = data.get("request_counts") or {}, data.get("usage") or {}
+    return {
+        "id": data["id"],
+        "state": state,
+        "counts": Counts(
+            total=counts.get("total", 0), succeeded=counts.get("completed", 0), failed=counts.get("failed", 0)
+        ),
+        "usage": Usage(
+            prompt_tokens=usage.get("input_tokens", 0),
+            completion_tokens=usage.get("output_tokens", 0),
+            total_tokens=usage.get("total_tokens", 0),
+        ),
+        "deadline": times.get("expires_at"),
+        "metadata": data.get("metadata") or {},
+        "created_at": times.get("created_at"),
+        "finished_at": times.get(f"{state}_at"),
+        "raw": data,
+    }
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,15 @@ def write(cursor: Cursor) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read(after: str | None) -> Cursor:
-    """Return what `write` wrote; the beginning, if nothing is given.
+def read(after: str | None) -> Cursor | None:
+    """Return what `write` wrote; None if nothing is given.
 
     Raises:
         InvalidCursor: it did not.
 
     """
     if after is None:
-        return Cursor()
+        return None
     try:
         text = base64.urlsafe_b64decode(after.encode("ascii") + b"=" * (-len(after) % 4)).decode("ascii")
     except (binascii.Error, UnicodeError):

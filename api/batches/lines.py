@@ -3,13 +3,13 @@
 import csv
 import io
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, Self
 
 from api.body import parse
 from quire.asking.entries import Entry
 from quire.errors import BadRequest, InvalidJSON
 
-MAX_LINE = 1_000_000  # bytes, as of a single job's body
+MAX_LINE = 1_000_000  # bytes, of CSV characters, as of a single job's body
 
 
 def json_lines(stream: IO[bytes]) -> Iterator[Entry]:
@@ -35,12 +35,17 @@ def csv_rows(stream: IO[bytes]) -> Iterator[Entry]:
     # Read through a buffer of its own: the stream belongs to the request.
     buffer = io.BufferedReader(_Borrowed(stream))
     text = io.TextIOWrapper(buffer, encoding="utf-8-sig", errors="strict", newline="")
-    reader = csv.reader(text, strict=True)
+    lines = _Lines(text)
+    reader = csv.reader(lines, strict=True)
     head: list[str] | None = None
     while True:
         line = reader.line_num + 1
+        lines.left = MAX_LINE
         try:
             row = next(reader, None)
+        except _TooLong:
+            yield Entry(None, line=line, error=BadRequest(f"The row is longer than {MAX_LINE:,} characters."))
+            return
         except (csv.Error, UnicodeDecodeError) as problem:
             reason = "is not valid UTF-8" if isinstance(problem, UnicodeDecodeError) else str(problem)
             yield Entry(None, line=line, error=BadRequest(f"The row cannot be read: {reason}."))
@@ -60,6 +65,30 @@ def csv_rows(stream: IO[bytes]) -> Iterator[Entry]:
             yield Entry(None, line=line, error=BadRequest(message))
             continue
         yield Entry(dict(zip(head, row, strict=True)), line=line)
+
+
+class _TooLong(Exception):
+    """A row goes on and on."""
+
+
+class _Lines:
+    """Yields the lines of a file, no more than `left` characters of them until that is set anew."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self.left = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self.left + 1)
+        if not line:
+            raise StopIteration
+        if len(line) > self.left:
+            raise _TooLong
+        self.left -= len(line)
+        return line
 
 
 class _Borrowed(io.RawIOBase):

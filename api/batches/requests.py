@@ -9,6 +9,7 @@ from api.openai.schemas import FileBatchRequest
 from api.schemas import MAX_INT, PageQuery, Request
 from quire.asking.fields import MetadataKey, MetadataValue, Moment, wrong
 from quire.asking.request import MAX_SEED
+from quire.settings import MOST_ITEMS
 from quire.store.batch import BatchState
 
 PRIORITY = -10  # so that a tenant's single jobs do not stand behind its own batches
@@ -48,10 +49,13 @@ class BatchRequest(BatchOptions):
     """A batch with its items, or with a template and rows; large ones are sent as files."""
 
     items: list[dict[str, Any]] | None = Field(
-        default=None, min_length=1, description="Jobs, each with a custom_id if it is to have one."
+        default=None,
+        min_length=1,
+        max_length=MOST_ITEMS,
+        description="Jobs, each with a custom_id if it is to have one.",
     )
     rows: list[dict[str, Any]] | None = Field(
-        default=None, min_length=1, description="Variables for the template, an item a row."
+        default=None, min_length=1, max_length=MOST_ITEMS, description="Variables for the template, an item a row."
     )
 
     @model_validator(mode="after")

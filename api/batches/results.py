@@ -64,8 +64,8 @@ class Results:
         self._ring = ring
         self._marks = _Marks()
 
-    def page(self, tenant_id: UUID, batch_id: UUID, form: Format, after: Cursor, limit: int) -> Page:
-        """Return the lines of the next items. A file of CSV begins with the names of its columns.
+    def page(self, tenant_id: UUID, batch_id: UUID, form: Format, after: Cursor | None, limit: int) -> Page:
+        """Return the lines of the next items; None is the beginning, where CSV has the names of its columns.
 
         Raises:
             NotFound: the tenant has no such batch.
@@ -74,16 +74,17 @@ class Results:
         with self._database.tenant(tenant_id) as session:
             batch = batches.find(session, tenant_id, batch_id)
             key = self._ring.unwrap(session.get_one(Tenant, tenant_id).wrapped_key, tenant_id)
-            found = results(session, batch, key, after, limit)
+            start = after or Cursor()
+            found = results(session, batch, key, start, limit)
         lines = [_line(form, batch, each) for each in found]
-        if form == "csv" and after == Cursor():
+        if form == "csv" and after is None:
             lines.insert(0, _cells(COLUMNS))
-        return Page(lines, found[-1].place.after if found else after)
+        return Page(lines, found[-1].place.after if found else start)
 
-    def pages(self, tenant_id: UUID, batch_id: UUID, form: Format, after: Cursor) -> Iterator[Page]:
+    def pages(self, tenant_id: UUID, batch_id: UUID, form: Format, after: Cursor | None) -> Iterator[Page]:
         """Yield pages up to what has ended by now; each is read when it is asked for, the first at once."""
         page = self.page(tenant_id, batch_id, form, after, PAGE)
-        while page.after != after:
+        while page.after != (after or Cursor()):
             yield page
             after = page.after
             page = self.page(tenant_id, batch_id, form, after, PAGE)
@@ -112,11 +113,11 @@ class _Marks:
         self._lock = threading.Lock()
         self._known: OrderedDict[tuple[UUID, Format], list[tuple[int, Cursor]]] = OrderedDict()
 
-    def before(self, batch: UUID, form: Format, start: int) -> tuple[int, Cursor]:
+    def before(self, batch: UUID, form: Format, start: int) -> tuple[int, Cursor | None]:
         with self._lock:
             marks = self._known.get((batch, form), [])
             index = bisect_right(marks, start, key=lambda mark: mark[0])
-        return marks[index - 1] if index else (0, Cursor())
+        return marks[index - 1] if index else (0, None)
 
     def add(self, batch: UUID, form: Format, place: int, cursor: Cursor) -> None:
         with self._lock:

@@ -289,6 +289,20 @@ def test_results_in_csv_have_a_head_and_a_row_for_each_piece(api: Api, place: Pl
     ]
 
 
+def test_the_head_of_csv_comes_once_though_nothing_has_ended_yet(
+    api: Api, place: Place, worker: FakeWorker
+) -> None:
+    batch = made(submit(api, items=prompts(1)))
+    path = f"/v1/batches/{batch['id']}/results?format=csv&limit=10"
+    first = api.get(path)
+    finished(place, worker, batch, "One")
+
+    second = api.get(f"{path}&after={first.headers['Next-Cursor']}")
+
+    assert [answer.text.splitlines()[0].startswith("index,") for answer in (first, second)] == [True, False]
+    assert len(first.text.splitlines()) == len(second.text.splitlines()) == 1
+
+
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_ranges_put_together_are_the_file(api: Api, place: Place, worker: FakeWorker, form: str) -> None:
     batch = made(submit(api, items=prompts(5)))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from quire_client import JobCancelledError, JobEndedError, JobExpiredError, JobFailedError
+from quire_client.batch import Batch
 from quire_client.job import Job
 
 Make = Callable[..., Any]
@@ -121,3 +122,26 @@ def test_a_failed_job_says_why(job: Make) -> None:
     with pytest.raises(JobFailedError, match="job_1 failed: worker_lost: The worker died") as caught:
         failed.raise_for_state()
     assert (caught.value.job_id, caught.value.code) == ("job_1", "worker_lost")
+
+
+def test_a_batch_in_openais_form_is_a_batch_too() -> None:
+    data = {
+        "id": "batch_1", "object": "batch", "status": "failed", "endpoint": "/v1/completions",
+        "created_at": 1_795_000_000,
+        "failed_at": 1_795_000_060, "completed_at": None, "expires_at": 1_795_086_400,
+        "metadata": {"shelf": "sea"},
+        "request_counts": {"total": 3, "completed": 1, "failed": 2},
+        "usage": {"input_tokens": 4, "output_tokens": 7, "total_tokens": 11},
+    }  # fmt: skip
+
+    read = Batch.parse(data)
+
+    assert (read.id, read.state, read.is_over, read.metadata) == ("batch_1", "failed", True, {"shelf": "sea"})
+    assert (read.counts.total, read.counts.succeeded, read.counts.failed) == (3, 1, 2)
+    assert read.usage.total_tokens == 11
+    assert read.created_at == datetime.fromtimestamp(1_795_000_000, UTC)
+    assert read.finished_at == datetime.fromtimestamp(1_795_000_060, UTC)
+    with pytest.raises(JobEndedError):
+        read.raise_for_state()
+    running = Batch.parse({"id": "batch_1", "status": "validating", "created_at": 1_795_000_000})
+    assert (running.state, running.is_over) == ("running", False)
