@@ -120,7 +120,7 @@ class Timing:
 def _local(rule: str, first: datetime, begin: datetime, last_year: int) -> Iterator[datetime]:
     """Yield what a rule that counts from `first` has from `begin` on, in local time, up to the end of a year.
 
-    dateutil looks for a next time up to the year 9999, which for a rule that has none takes a minute. So it is
+    dateutil looks for a next time up to the year 9999, which for a rule that has none takes seconds. So it is
     asked about years shortly before that, in which the calendar is that of the years that are meant.
 
     Raises:

@@ -15,8 +15,8 @@ from tests.integration import steps
 
 NAMES = [
     "release", "expire", "reap", "fire", "plan", "make_batches", "batches", "overdue_batches", "webhooks",
-    "old_webhooks", "top_up", "accounts", "forecast", "compact", "partitions", "suspend", "hold_books",
-    "release_books", "erase", "retention", "old_batches", "old_files", "rewrap", "idempotency",
+    "old_webhooks", "old_occurrences", "top_up", "accounts", "forecast", "compact", "partitions", "suspend",
+    "hold_books", "release_books", "erase", "retention", "old_batches", "old_files", "rewrap", "idempotency",
 ]  # fmt: skip
 
 

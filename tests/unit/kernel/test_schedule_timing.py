@@ -148,7 +148,7 @@ def test_what_cannot_be_read_is_refused(kind: str, expression: str, zone: str) -
 @pytest.mark.parametrize(
     "rule",
     [
-        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",  # day by day up to the year 9999 this would be a minute
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",  # day by day up to the year 9999 this would be seconds
         "FREQ=WEEKLY;BYMONTH=2;BYMONTHDAY=30",
         "FREQ=MONTHLY;BYDAY=5MO;BYSETPOS=7",
         "FREQ=YEARLY;INTERVAL=2;BYMONTH=2;BYMONTHDAY=29",
@@ -158,7 +158,7 @@ def test_what_never_comes_is_known_soon(rule: str) -> None:
     begin = time.process_time()
 
     assert moments(rule, "Europe/Paris", "2027-01-01T00:00:00+01:00", 1, "rule") == []
-    assert time.process_time() - begin < 3
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize(
