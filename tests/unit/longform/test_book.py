@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from quire.longform import Plan, PlannedPart
+from quire.longform import Guard, Plan, PlannedPart
 from quire.pieces import Entry, Piece, fold
+from quire.spec import Parameters
 from tests.unit.worker.fakes import ByteTokenizer
 from worker.creative.longform.book import Book
 from worker.creative.longform.composing import carried, names, tail
+from worker.creative.longform.drawing import requests
 
 CONTEXT = 256
 WORDS = "The sea was grey. Anna looked at Tom, and Tom at Anna. They went on. "
@@ -153,6 +155,22 @@ def test_the_spans_of_a_book_are_kept_and_grow_with_it() -> None:
         run(of, [], windows=1)
 
     assert all(spans is kept[0] for spans in kept)
+
+
+def test_the_first_window_is_kept_from_repeating_itself_too() -> None:
+    of = plan(64, guard=Guard(no_repeat=3))
+    window = book(of).next()
+    assert window is not None
+
+    request = requests(window, of.parts[0], Parameters(), of.guard, vocabulary=257)[0]
+
+    assert request.constraint is not None
+    constraint = request.constraint()
+    for token in (1, 2, 3, 1, 2):
+        constraint.accept(token)
+    allowed = constraint.allowed()
+    assert allowed is not None
+    assert not allowed[3]
 
 
 def test_a_chinese_prompt_holds_the_words_that_recur() -> None:

@@ -37,7 +37,7 @@ def requests(
             generated=window.drawn,
             scope=scope,
             deadline=deadline,
-            constraint=partial(NoRepeat, window.spans, vocabulary) if window.spans else None,
+            constraint=None if window.spans is None else partial(NoRepeat, window.spans, vocabulary),
         )
         for draw in range(guard.draws)
     }
