@@ -6,31 +6,31 @@ from collections.abc import Iterator
 from typing import IO, Any, Self
 
 from api.body import parse
-from quire.asking.entries import Entry
+from quire.asking.entries import SentItem
 from quire.errors import BadRequest, InvalidJSON
 
 MAX_LINE = 1_000_000  # bytes, of CSV characters, as of a single job's body
 
 
-def json_lines(stream: IO[bytes]) -> Iterator[Entry]:
+def json_lines(stream: IO[bytes]) -> Iterator[SentItem]:
     """Yield the lines of a file, empty ones left out. Each is one JSON object."""
     line = 0
     while text := stream.readline(MAX_LINE + 2):
         line += 1
         if len(text.rstrip(b"\r\n")) > MAX_LINE:
-            yield Entry(None, line=line, error=InvalidJSON(f"The line is longer than {MAX_LINE:,} bytes."))
+            yield SentItem(None, line=line, error=InvalidJSON(f"The line is longer than {MAX_LINE:,} bytes."))
             return  # where the next one begins would have to be searched for
         if line == 1:
             text = text.removeprefix(b"\xef\xbb\xbf")
         if not text.strip():
             continue
         try:
-            yield Entry(parse(text), line=line)
+            yield SentItem(parse(text), line=line)
         except BadRequest as error:
-            yield Entry(None, line=line, error=error)
+            yield SentItem(None, line=line, error=error)
 
 
-def csv_rows(stream: IO[bytes]) -> Iterator[Entry]:
+def csv_rows(stream: IO[bytes]) -> Iterator[SentItem]:
     """Yield the rows of a file with a head, all values text."""
     # Read through a buffer of its own: the stream belongs to the request.
     buffer = io.BufferedReader(_Borrowed(stream))
@@ -44,11 +44,11 @@ def csv_rows(stream: IO[bytes]) -> Iterator[Entry]:
         try:
             row = next(reader, None)
         except _TooLong:
-            yield Entry(None, line=line, error=BadRequest(f"The row is longer than {MAX_LINE:,} characters."))
+            yield SentItem(None, line=line, error=BadRequest(f"The row is longer than {MAX_LINE:,} characters."))
             return
         except (csv.Error, UnicodeDecodeError) as problem:
             reason = "is not valid UTF-8" if isinstance(problem, UnicodeDecodeError) else str(problem)
-            yield Entry(None, line=line, error=BadRequest(f"The row cannot be read: {reason}."))
+            yield SentItem(None, line=line, error=BadRequest(f"The row cannot be read: {reason}."))
             return
         if row is None:
             return
@@ -57,14 +57,14 @@ def csv_rows(stream: IO[bytes]) -> Iterator[Entry]:
         if head is None:
             head = row
             if len(set(head)) < len(head) or "" in head:
-                yield Entry(None, line=line, error=BadRequest("The head names a column twice, or not at all."))
+                yield SentItem(None, line=line, error=BadRequest("The head names a column twice, or not at all."))
                 return
             continue
         if len(row) != len(head):
             message = f"The row has {len(row)} cells, its head {len(head)}."
-            yield Entry(None, line=line, error=BadRequest(message))
+            yield SentItem(None, line=line, error=BadRequest(message))
             continue
-        yield Entry(dict(zip(head, row, strict=True)), line=line)
+        yield SentItem(dict(zip(head, row, strict=True)), line=line)
 
 
 class _TooLong(Exception):

@@ -10,7 +10,7 @@ from api.batches.requests import BatchOptions
 from api.intake import keys_in_use_are_told
 from quire import batches, jobs
 from quire.asking.drafting import Catalogue, ChosenModel
-from quire.asking.entries import Entry
+from quire.asking.entries import SentItem
 from quire.asking.items import Owner, read_items
 from quire.asking.request import Need
 from quire.batches import Draft, Item, Limits
@@ -40,7 +40,7 @@ class Opening:
             return Owner(tenant_id, self._ring.unwrap(tenant.wrapped_key, tenant_id), tenant.quotas)
 
     def open(
-        self, owner: Owner, options: BatchOptions, entries: Iterable[Entry], *, once: Once | None = None
+        self, owner: Owner, options: BatchOptions, entries: Iterable[SentItem], *, once: Once | None = None
     ) -> Opened:
         """Take a batch in.
 

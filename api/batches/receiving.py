@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from api.batches.lines import csv_rows, json_lines
 from api.batches.requests import BatchOptions, BatchRequest
 from api.body import canonical, parse
-from quire.asking.entries import Entry, filled, inline
+from quire.asking.entries import SentItem, filled, inline
 from quire.asking.validation import checked
 from quire.errors import InvalidField
 
@@ -25,7 +25,7 @@ class Received:
     """What a batch is to be, its entries, and what tells this request from others."""
 
     options: BatchOptions
-    entries: Iterator[Entry]
+    entries: Iterator[SentItem]
     identity: bytes
 
 
@@ -59,7 +59,7 @@ def _form(request: Request, most_bytes: int) -> Received:
     return Received(options, _entries(file, options), canonical(body) + _digest(file.stream))
 
 
-def _entries(file: FileStorage, options: BatchOptions) -> Iterator[Entry]:
+def _entries(file: FileStorage, options: BatchOptions) -> Iterator[SentItem]:
     is_csv = file.mimetype == "text/csv" or (file.filename or "").lower().endswith(".csv")
     if is_csv and options.template is None:
         raise InvalidField.one("template", "Rows of CSV need one")

@@ -17,7 +17,7 @@ from api.openai.orders import Find
 from api.openai.schemas import CompletionRequest, ResponseRequest
 from api.schemas import Request
 from quire.asking.drafting import ChosenModel, drafted
-from quire.asking.entries import Entry
+from quire.asking.entries import SentItem
 from quire.asking.fields import MetadataValue
 from quire.asking.items import Owner
 from quire.asking.request import JobRequest
@@ -57,7 +57,7 @@ class Lines:
         self._models: dict[str, ChosenModel] = {}
         self._seen: set[str] = set()
 
-    def items(self, batch: Batch, entries: Iterable[Entry]) -> Iterator[Item]:
+    def items(self, batch: Batch, entries: Iterable[SentItem]) -> Iterator[Item]:
         """Yield an item for each line.
 
         Raises:
@@ -83,7 +83,7 @@ class Lines:
         if problems:
             raise BrokenLines(problems[:MAX_PROBLEMS])
 
-    def _line(self, number: int, entry: Entry) -> Line:
+    def _line(self, number: int, entry: SentItem) -> Line:
         if number >= self._most:
             raise InvalidField.one("input_file_id", f"A batch has at most {self._most:,} lines")
         if entry.value is None:
@@ -138,6 +138,6 @@ class Lines:
         return self._models[name]
 
 
-def _problem(entry: Entry, error: QuireError, field: FieldProblem | None) -> dict[str, Any]:
+def _problem(entry: SentItem, error: QuireError, field: FieldProblem | None) -> dict[str, Any]:
     message = field.message if field else error.detail
     return {"code": error.code, "line": entry.line, "message": message, "param": field.field if field else None}

@@ -21,7 +21,7 @@ from quire.crypto import KeyRing
 from quire.database import Database
 from quire.settings import DatabaseSettings
 from quire.spec import Input, Parameters, Spec
-from quire.store import Entry, Job, Tenant
+from quire.store import Job, LedgerEntry, Tenant
 from quire.store import lane as lanes
 from quire.store.job import Kind
 from quire.store.lane import LaneKey
@@ -92,7 +92,7 @@ class Live:
                     })  # fmt: skip
                 lanes.open_lane(session, LaneKey(MODEL, tenant))
                 session.execute(insert(Job), rows)
-                session.execute(insert(Entry), [
+                session.execute(insert(LedgerEntry), [
                     {"job_id": row["id"], "tenant_id": tenant, "model": MODEL, "reserved": row["estimate"]}
                     for row in rows
                 ])  # fmt: skip

@@ -9,7 +9,7 @@ from quire.templates import Unfillable, fill
 
 
 @dataclass(frozen=True)
-class Entry:
+class SentItem:
     """One item as it was sent. `where`: the path to it in a body; `line`: its line in a file, from 1."""
 
     value: Mapping[str, Any] | None
@@ -25,19 +25,19 @@ class Entry:
         return [FieldProblem(f"{self.where}.{each.field}".rstrip("."), each.message) for each in found]
 
 
-def inline(name: str, values: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
+def inline(name: str, values: Sequence[Mapping[str, Any]]) -> Iterator[SentItem]:
     """Yield the members of a list in the body; `name` is that of the list."""
     for index, value in enumerate(values):
-        yield Entry(value, where=f"{name}.{index}")
+        yield SentItem(value, where=f"{name}.{index}")
 
 
-def filled(template: Mapping[str, Any], rows: Iterable[Entry]) -> Iterator[Entry]:
+def filled(template: Mapping[str, Any], rows: Iterable[SentItem]) -> Iterator[SentItem]:
     """Yield an item for each row."""
     for row in rows:
         if row.value is None:
             yield row
             continue
         try:
-            yield Entry(fill(template, row.value), row.where, row.line)
+            yield SentItem(fill(template, row.value), row.where, row.line)
         except Unfillable as problem:
-            yield Entry(None, row.where, row.line, InvalidField.one(problem.field, problem.message))
+            yield SentItem(None, row.where, row.line, InvalidField.one(problem.field, problem.message))

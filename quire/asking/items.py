@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from quire.asking.drafting import ChosenModel, check_fits_a_day, drafted
-from quire.asking.entries import Entry
+from quire.asking.entries import SentItem
 from quire.asking.request import BatchItem, Need
 from quire.asking.validation import MAX_PROBLEMS, checked
 from quire.batches import Item
@@ -27,7 +27,7 @@ class Owner:
     quotas: Quotas
 
 
-def read_items(find: Find, owner: Owner, batch: Batch, entries: Iterable[Entry], most: int) -> Iterator[Item]:
+def read_items(find: Find, owner: Owner, batch: Batch, entries: Iterable[SentItem], most: int) -> Iterator[Item]:
     """Yield the items of a batch; the first problem ends that, and further ones are only looked for.
 
     Raises:
@@ -64,7 +64,7 @@ class ItemReader:
         self._models: dict[Need, ChosenModel] = {}
         self._seen: set[str] = set()
 
-    def read(self, number: int, entry: Entry) -> Item:
+    def read(self, number: int, entry: SentItem) -> Item:
         if entry.value is None:
             raise entry.error or BadRequest
         wanted = checked(BatchItem, dict(entry.value))

@@ -13,7 +13,7 @@ from quire.jobs.admission import admit, reserve
 from quire.jobs.backlogs import Backlogs
 from quire.jobs.steps import end_by_decree, put_back
 from quire.quotas import Quotas
-from quire.store import Entry, Job, idempotency, job_steps
+from quire.store import Job, LedgerEntry, idempotency, job_steps
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
 from quire.store.base import now
@@ -137,7 +137,9 @@ def submit(
     if not held:
         lanes.wake_held(session, [lane])
     day = reserve(session, new.tenant_id, {new.model: new.reserved}, quotas)
-    session.add(Entry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, day=day, reserved=new.reserved))
+    session.add(
+        LedgerEntry(job_id=job.id, tenant_id=job.tenant_id, model=job.model, day=day, reserved=new.reserved)
+    )
     session.flush()
     return job
 

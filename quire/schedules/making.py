@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from quire import batches, ids
 from quire.asking.drafting import Catalogue, ChosenModel
-from quire.asking.entries import Entry, filled
+from quire.asking.entries import SentItem, filled
 from quire.asking.items import Owner, read_items
 from quire.asking.request import Need
 from quire.batches import Draft, Item, Limits
@@ -37,7 +37,7 @@ WHY = 500  # characters
 
 
 @dataclass(frozen=True)
-class Order:
+class DueBatch:
     """An occurrence that is to get its batch now."""
 
     key: Key
@@ -49,13 +49,13 @@ class Order:
     draft: Draft
 
 
-def entries(target: Target, key: Key, zone: str, number: int) -> Iterator[Entry]:
+def entries(target: Target, key: Key, zone: str, number: int) -> Iterator[SentItem]:
     """Yield an item for each row of an occurrence, the template filled; where it names no seed, the item's own."""
     schedule, moment = key
     for index, row in enumerate(target.rows_of(number)):
         seed = seed_of(schedule, moment, index)
         known = variables(moment, zone, number, seed) | dict(row)
-        yield from filled({"seed": seed} | target.template, [Entry(known, where=f"rows.{index}")])
+        yield from filled({"seed": seed} | target.template, [SentItem(known, where=f"rows.{index}")])
 
 
 class Maker:
@@ -88,7 +88,7 @@ class Maker:
         """Try one."""
         with self._database.service() as session:
             order = self._order(session, key)
-        if not isinstance(order, Order):
+        if not isinstance(order, DueBatch):
             return order
         try:
             made = batches.take(
@@ -106,7 +106,7 @@ class Maker:
             return False
         return made is not None
 
-    def _order(self, session: Session, key: Key) -> Order | bool:
+    def _order(self, session: Session, key: Key) -> DueBatch | bool:
         """Return what is to be made; or, if nothing is now, whether the occurrence is over."""
         row = session.get(Occurrence, key, with_for_update=True)
         if row is None or row.state is not OccurrenceState.DUE:
@@ -138,9 +138,9 @@ class Maker:
             schedule_id=schedule.id,
         )
         owner = Owner(tenant.id, data_key, tenant.quotas)
-        return Order(key, owner, target, schedule.zone, row.number, schedule.version, draft)
+        return DueBatch(key, owner, target, schedule.zone, row.number, schedule.version, draft)
 
-    def _items(self, order: Order, batch: Batch) -> Iterator[Item]:
+    def _items(self, order: DueBatch, batch: Batch) -> Iterator[Item]:
         def find(need: Need) -> ChosenModel:
             with self._database.service() as session:
                 return self._catalogue.find(session, need)
@@ -148,7 +148,7 @@ class Maker:
         asked = entries(order.target, order.key, order.zone, order.number)
         return read_items(find, order.owner, batch, asked, self._limits.items)
 
-    def _fail(self, order: Order, why: str) -> bool:
+    def _fail(self, order: DueBatch, why: str) -> bool:
         with self._database.service() as session:
             row = session.get(Occurrence, order.key, with_for_update=True)
             if row is None or row.state is not OccurrenceState.DUE:
@@ -188,7 +188,7 @@ def _running(session: Session, key: Key) -> Sequence[UUID]:
     return session.scalars(started.order_by(Batch.id)).all()
 
 
-def _start(session: Session, order: Order, batch: Batch) -> bool:
+def _start(session: Session, order: DueBatch, batch: Batch) -> bool:
     """Give an occurrence its batch, if nobody else has; its version is what the batch was made after."""
     row = session.get(Occurrence, order.key, with_for_update=True, populate_existing=True)
     if row is None or row.state is not OccurrenceState.DUE:

@@ -9,7 +9,7 @@ from quire.store.forecast import Forecast, Guess, LaneForecast
 from quire.store.idempotency import IdempotencyKey
 from quire.store.job import Job
 from quire.store.lane import Lane
-from quire.store.ledger import Entry
+from quire.store.ledger import LedgerEntry
 from quire.store.model import Model
 from quire.store.openai_batch import OpenAIBatch
 from quire.store.receipt import Receipt
@@ -30,7 +30,6 @@ __all__ = [
     "Chunk",
     "Delivery",
     "Endpoint",
-    "Entry",
     "Event",
     "File",
     "FilePart",
@@ -40,6 +39,7 @@ __all__ = [
     "Job",
     "Lane",
     "LaneForecast",
+    "LedgerEntry",
     "Model",
     "Occurrence",
     "OpenAIBatch",

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from quire.store.base import Base, Created, Identifier
 
 
-class Entry(Base):
+class LedgerEntry(Base):
     __tablename__ = "ledger"
     __table_args__ = (
         Index("ledger_of_tenant", "tenant_id", "created_at"),

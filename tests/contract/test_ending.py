@@ -1,6 +1,6 @@
 from sqlalchemy import func, select
 
-from quire.store import Chunk, Entry
+from quire.store import Chunk, LedgerEntry
 from quire.testing import Place
 from tests.contract.client import Api, problem, shown
 from tests.contract.working import FakeWorker, words
@@ -67,7 +67,7 @@ def test_a_deleted_job_leaves_only_its_account(api: Api, worker: FakeWorker, pla
     problem(api.delete(f"/v1/jobs/{job}"), 404, "not_found")
     with place.database.service() as session:
         assert session.scalar(select(func.count()).select_from(Chunk)) == 0
-        assert session.scalars(select(Entry.completion_tokens)).all() == [8]
+        assert session.scalars(select(LedgerEntry.completion_tokens)).all() == [8]
 
 
 def test_the_output_is_plain_text(api: Api, worker: FakeWorker) -> None:

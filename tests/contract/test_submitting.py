@@ -10,7 +10,7 @@ from quire import jobs, testing
 from quire.errors import QuotaExceeded
 from quire.quotas import Quotas
 from quire.spec import Spec
-from quire.store import Entry, Job
+from quire.store import Job, LedgerEntry
 from quire.testing import FakePublisher, Place, data_key
 from tests.contract.client import Api, fields, shown
 
@@ -118,7 +118,7 @@ def test_the_row_carries_what_the_scheduler_and_the_worker_need(api: Api, place:
 
     with place.database.service() as session:
         job = session.query(Job).one()
-        entry = session.query(Entry).one()
+        entry = session.query(LedgerEntry).one()
     assert (job.prompt_tokens, job.max_tokens, job.estimate, entry.reserved) == (5, 20, 45, 25)
     spec = Spec.decode(data_key(place.tenant).open(job.body, f"job:{job.id}"))
     assert spec.input.prompt == "été"

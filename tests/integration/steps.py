@@ -213,9 +213,9 @@ def virtual_now(place: Place) -> float:
         return session.scalars(select(Model.virtual_now).where(Model.name == MODEL)).one()
 
 
-def bill(place: Place, job_id: UUID) -> ledgers.Entry:
+def bill(place: Place, job_id: UUID) -> ledgers.LedgerEntry:
     with place.database.service() as session:
-        return session.scalars(select(ledgers.Entry).where(ledgers.Entry.job_id == job_id)).one()
+        return session.scalars(select(ledgers.LedgerEntry).where(ledgers.LedgerEntry.job_id == job_id)).one()
 
 
 def text_of(place: Place, owner: Tenant, job_id: UUID) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from quire import batches, jobs, tenants, testing
 from quire.batches import Draft, Feeder, Item, Limits
-from quire.store import Batch, BatchItem, Entry, Job, Tenant, Usage
+from quire.store import Batch, BatchItem, Job, LedgerEntry, Tenant, Usage
 from quire.store.base import now
 from quire.store.batch import BatchState
 from quire.testing import RING, Place
@@ -279,8 +279,8 @@ def test_the_books_of_a_cancelled_batch_are_closed(place: Place) -> None:
     done = row(place, batch)
     assert (done.cancelled, done.reserved, done.held, done.live) == (6, 0, 0, 0)
     with place.database.service() as session:
-        assert session.scalars(select(Entry.settled_at)).all().count(None) == 0
-        assert session.scalar(select(func.count()).select_from(Entry)) == 4
+        assert session.scalars(select(LedgerEntry.settled_at)).all().count(None) == 0
+        assert session.scalar(select(func.count()).select_from(LedgerEntry)) == 4
     assert steps.lane(place).running == 0
 
 

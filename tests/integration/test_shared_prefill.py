@@ -6,7 +6,7 @@ import pytest
 
 from quire import batches, testing
 from quire.asking.drafting import Catalogue, ChosenModel
-from quire.asking.entries import Entry, filled
+from quire.asking.entries import SentItem, filled
 from quire.asking.items import Owner, read_items
 from quire.asking.request import Need
 from quire.asking.tokenizing import Tokenizers
@@ -47,7 +47,7 @@ def take(place: Place) -> Batch:
     catalogue = Catalogue(Tokenizers(), configured=[MODEL], default_model=MODEL)
     key = RING.unwrap(place.tenant.wrapped_key, place.tenant.id)
     owner = Owner(place.tenant.id, key, place.tenant.quotas)
-    rows = [Entry({"number": str(number)}, where=f"rows.{number}") for number in range(ROWS)]
+    rows = [SentItem({"number": str(number)}, where=f"rows.{number}") for number in range(ROWS)]
 
     def find(need: Need) -> ChosenModel:
         with place.database.service() as session:

@@ -18,7 +18,7 @@ from quire.store import Batch, Tenant, usage
 from quire.store.batch import BatchState
 from quire.store.chunk import Position
 from quire.store.job import Kind, State
-from quire.store.ledger import Entry
+from quire.store.ledger import LedgerEntry
 from quire.store.slices import Book
 from quire.testing import MODEL, Place
 from scheduler.batching import Batching
@@ -68,7 +68,7 @@ def again(place: Place) -> Claimed:
 
 def entries(place: Place, book: Claimed) -> Sequence[tuple[int, int | None, int | None]]:
     with place.database.service() as session:
-        found = session.scalars(select(Entry).where(Entry.job_id == book.id).order_by(Entry.day))
+        found = session.scalars(select(LedgerEntry).where(LedgerEntry.job_id == book.id).order_by(LedgerEntry.day))
         return [(entry.reserved, entry.prompt_tokens, entry.completion_tokens) for entry in found]
 
 

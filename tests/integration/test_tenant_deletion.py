@@ -16,11 +16,11 @@ from quire.store import (
     ArtifactPart,
     Chunk,
     Endpoint,
-    Entry,
     Event,
     IdempotencyKey,
     Job,
     Lane,
+    LedgerEntry,
     Occurrence,
     Receipt,
     Schedule,
@@ -119,7 +119,7 @@ def test_the_sweep_leaves_the_ledger_and_the_receipt(place: Place) -> None:
     assert owners(place) == {table.__tablename__: set() for table in ROWS}
     with place.database.service() as session:
         assert session.get(Tenant, place.tenant.id) is None
-        bills = session.scalars(select(Entry)).all()
+        bills = session.scalars(select(LedgerEntry)).all()
     assert len(bills) == 3
     assert all(bill.settled_at for bill in bills)
     kept = receipt(place, place.tenant)

@@ -6,10 +6,10 @@ import pytest
 
 from api.batches import lines
 from api.batches.lines import csv_rows
-from quire.asking.entries import Entry
+from quire.asking.entries import SentItem
 
 
-def rows(text: str) -> list[Entry]:
+def rows(text: str) -> list[SentItem]:
     return list(csv_rows(io.BytesIO(text.encode())))
 
 
