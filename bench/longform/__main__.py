@@ -4,6 +4,7 @@
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,7 @@ VARIANTS = {
     "retries 3": Guard(no_repeat=0, retries=3),
     "draws 3": Guard(no_repeat=0, draws=3),
     "no_repeat 12, penalty 0.5, draws 3": Guard(penalty=0.5, draws=3),
+    "no_repeat 4, penalty 0.5": Guard(no_repeat=4, penalty=0.5),
 }
 
 
@@ -85,7 +87,8 @@ def main() -> None:
     parser.add_argument("part", nargs="?", default="guards", choices=("guards", "costs"))
     parser.add_argument("--books", type=int, default=8)
     parser.add_argument("--tokens", type=int, default=2048, help="of each book")
-    parser.add_argument("--temperature", type=float, default=0.5, help="low ones loop")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.5, 0.8, 1.0], help="low ones loop")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
     parser.add_argument("--model", default=str(REPOSITORY / "checkpoints" / "quire-verse"))
     parser.add_argument("--write", action="store_true", help=f"into {RESULTS.name}")
     parser.add_argument("--probes", type=int, default=20, help="costs: short jobs that wait beside books")
@@ -106,22 +109,21 @@ def main() -> None:
             "zlib": measures.band(measures.zlib_ratio(engine.tokenizer.decode(page)) for page in pages),
         }
     }
-    for name, guard in VARIANTS.items():
+    for temperature, variant in itertools.product(asked.temperatures, asked.variants):
+        name, guard = f"{variant}, temperature {temperature:g}", VARIANTS[variant]
         started = time.monotonic()
         with ThreadPoolExecutor(asked.books) as pool:
-            books = list(
-                pool.map(
-                    lambda seed, guard=guard: write(engine, guard, seed, asked.tokens, asked.temperature),
-                    range(asked.books),
-                )
-            )
+            written = [
+                pool.submit(write, engine, guard, seed, asked.tokens, temperature) for seed in range(asked.books)
+            ]
+            books = [each.result() for each in written]
         figures[name] = measured(books, model, engine.tokenizer.decode) | {
             "seconds": round(time.monotonic() - started, 1)
         }
         print(name, {key: round(value, 3) for key, value in figures[name].items()}, flush=True)
     engine.stop()
     if asked.write:
-        setting = {"model": Path(asked.model).name, "temperature": asked.temperature, "precision": "int8"}
+        setting = {"model": Path(asked.model).name, "precision": "int8"}
         RESULTS.write_text(json.dumps({"setting": setting, "variants": figures}, indent=1) + "\n")
 
 
