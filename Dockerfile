@@ -58,7 +58,7 @@ EXPOSE 9100
 ENTRYPOINT ["python", "-m", "celery", "--app=worker.app:app", "--no-color", "--quiet", "worker", "--hostname=worker@%h", \
     "--pool=threads", "--without-gossip", "--without-mingle", "--without-heartbeat"]
 # Concurrency: QUIRE_SLOTS and 4 more. Queue: quire.<model>.
-CMD ["--concurrency=36", "--queues=quire.quire-verse", "--loglevel=INFO"]
+CMD ["--concurrency=36", "--queues=quire.quire-english", "--loglevel=INFO"]
 HEALTHCHECK --interval=5s --timeout=4s --start-period=120s CMD ["python", "-c", \
     "import http.client as h, sys; c = h.HTTPConnection('127.0.0.1', 9100, timeout=3); c.request('GET', '/metrics'); sys.exit(c.getresponse().status != 200)"]
 

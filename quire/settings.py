@@ -19,7 +19,7 @@ class ModelSettings(BaseSettings):
 
     # "name=folder-or-hub-id", comma-separated; the first is the default of a job without a model.
     models: Annotated[dict[str, str], NoDecode] = Field(
-        default={"quire-verse": "checkpoints/quire-verse", "quire-tunes": "checkpoints/quire-tunes"}
+        default={name: f"checkpoints/{name}" for name in ("quire-english", "quire-chinese", "quire-tunes")}
     )
 
     @field_validator("models", mode="before")

@@ -98,7 +98,7 @@ def render(settings: config.Config, figures: Figures) -> str:
         standing=standing(held_out["all"]),
         bands="\n".join(f"| {band} | {loss} |" for band, loss in held_out["loss_by_position"].items()),
         drawn=drawn,
-        form=drawn["form"],
+        form={key: "none was asked for" if value is None else value for key, value in drawn["form"].items()},
         tokens_samples=spans(drawn["verbatim_samples"]["tokens"]),
         tokens_held_out=spans(drawn["verbatim_held_out"]["tokens"]),
         share_samples=spans(drawn["verbatim_samples"]["share_of_text"], 2),

@@ -10,6 +10,8 @@ from training import card, config
 FOLDERS = sorted(path.parent for path in config.CHECKPOINTS.glob("*/model.safetensors"))
 LEARNT = {
     "quire-verse": "And all the stars of heaven were shining in the",
+    "quire-english": "<en><verse>|\nAnd all the stars of heaven were shining in the",
+    "quire-chinese": "<zh><七绝>|\n东风吹我向江南，\n",
     "quire-tunes": "<jig><6/8><G major>\n|:G3GAB|dedB2A|",
 }
 ODD_TEXTS = [
@@ -81,10 +83,9 @@ def test_the_checkpoint_is_small(folder: Path) -> None:
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 12_000_000
 
 
-@pytest.mark.parametrize("name", ["tunes"])
-def test_the_card_says_what_the_figures_say(folder: Path, name: str) -> None:
-    settings = config.load(config.HERE / f"{name}.toml")
-    if folder.name != settings.name:
+def test_the_card_says_what_the_figures_say(folder: Path) -> None:
+    settings = {made.name: made for made in map(config.load, config.HERE.glob("*.toml"))}.get(folder.name)
+    if settings is None:
         pytest.skip("made by an earlier form of the scripts")
     figures = json.loads((folder / "figures.json").read_text(encoding="utf-8"))
 
