@@ -41,13 +41,8 @@ BREAKAGES = {
     ),
     # Every retry is a new job.
     "idempotency": Breakage(
-        "api/submission.py",
-        (
-            (
-                "Once(idempotency_key, key.fingerprint(route + canonical(body))) if idempotency_key else None",
-                "None",
-            ),
-        ),
+        "api/intake.py",
+        (("return Once(name, key.fingerprint(route + canonical(dict(body)))) if name else None", "return None"),),
         ("--jobs", "100", "--rate", "25", "--only", "API killed"),
     ),
 }

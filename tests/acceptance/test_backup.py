@@ -21,7 +21,11 @@ pytestmark = pytest.mark.acceptance
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 LONG = {"prompt": "And all the night", "seed": 11, "max_tokens": 320, "min_tokens": 320, "top_k": 40, "n": 12}
 SHORT = {"prompt": "The moon", "seed": 3, "max_tokens": 32}
-LEASE = {"QUIRE_LEASE_SECONDS": "2", "QUIRE_HEARTBEAT_SECONDS": "0.5"}
+SMALL = {
+    "QUIRE_MODELS": "quire-verse=checkpoints/quire-verse",
+    "QUIRE_LEASE_SECONDS": "2",
+    "QUIRE_HEARTBEAT_SECONDS": "0.5",
+}
 
 
 def documented(what: str) -> str:
@@ -57,7 +61,7 @@ class Saved:
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """A system with one job done and one half done is dumped, and gone."""
     saved = Saved(tmp_path_factory.mktemp("backup"))
-    with running(saved.folder / "first", **LEASE) as system, system.client("press") as client:
+    with running(saved.folder / "first", **SMALL) as system, system.client("press") as client:
         whole = client.jobs.wait(client.jobs.submit(**LONG).id, timeout=120)
         done = client.jobs.wait(client.jobs.submit(**SHORT).id, timeout=120)
         half = client.jobs.submit(**LONG)
@@ -121,4 +125,4 @@ def test_without_its_key_ring_nothing_opens_and_the_error_says_why(
 
 
 def again(folder: Path, url: str, master_keys: str) -> AbstractContextManager[System]:
-    return running(folder / "second", QUIRE_DATABASE_URL=url, QUIRE_MASTER_KEYS=master_keys, **LEASE)
+    return running(folder / "second", QUIRE_DATABASE_URL=url, QUIRE_MASTER_KEYS=master_keys, **SMALL)

@@ -154,5 +154,5 @@ def test_usage_of_too_many_days_is_refused(api: Api) -> None:
 def test_a_publisher_is_made_where_none_is_given(settings: Settings) -> None:
     made = create_app(settings).extensions["quire"]
 
-    assert isinstance(made.submissions._publisher, Publisher)
-    assert made.submissions._publisher is made.bulk_submissions._publisher
+    assert isinstance(made.submissions._intake.publisher, Publisher)
+    assert made.submissions._intake is made.bulk_submissions._intake
