@@ -11,7 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 ALONE = text("UPDATE jobs SET alone = true WHERE id = :id AND fence = :fence AND state = 'running' RETURNING id")
-HAD_TO_ITSELF = text("SELECT worker_id FROM jobs WHERE state = 'running' AND alone AND worker_id = ANY (:workers)")
+# Or had: another scheduler may have given up the one that was alone before this one looks at its neighbours.
+HAD_TO_ITSELF = text("""
+    SELECT worker_id FROM jobs WHERE state = 'running' AND alone AND worker_id = ANY (:workers)
+    UNION
+    SELECT unnest(lost_workers) FROM jobs
+    WHERE cardinality(lost_workers) > 0 AND lost_workers && :workers AND state = 'failed' AND alone
+""")
 KILLERS = text("""
     SELECT id, lost_workers FROM jobs
     WHERE state = 'running' AND alone AND attempts + 1 >= :max_attempts
@@ -46,7 +52,7 @@ def mark_alone(session: Session, job_id: UUID, fence: int) -> bool:
 
 
 def had_to_itself(session: Session, workers: Iterable[UUID]) -> set[UUID]:
-    """Return those of the workers whose engine a running job has to itself."""
+    """Return those of the workers whose engine a job has, or had until it was given up, to itself; maybe others."""
     return set(session.scalars(HAD_TO_ITSELF, {"workers": list(workers)}))
 
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from quire import jobs
 from quire.ids import new_id
 from quire.jobs import Claimed, Outcome
 from quire.store import blame
-from quire.store.job import Run, State
+from quire.store.job import Job, Run, State
 from quire.testing import Place
 from tests.integration import steps
 
@@ -160,6 +160,21 @@ def test_jobs_that_waited_for_one_that_was_alone_are_counted_nothing(place: Plac
 
     rows = [steps.job(place, job.id) for job in waiting]
     assert [(row.state, row.attempts) for row in rows] == [(State.QUEUED, 0)] * 2
+
+
+def test_jobs_that_another_scheduler_looks_at_after_it_was_given_up_are_counted_nothing(place: Place) -> None:
+    killer = crashed(place, MAX_ATTEMPTS - 1)
+    (waiting,) = neighbours(place, killer, 1)
+    alone(place, killer)
+    with place.database.service() as other:
+        other.execute(select(Job).where(Job.id == waiting.id).with_for_update())
+        crash(place, killer)
+    assert steps.job(place, killer.id).state is State.FAILED
+
+    steps.requeue(place, MAX_ATTEMPTS)
+
+    row = steps.job(place, waiting.id)
+    assert (row.state, row.attempts) == (State.QUEUED, 0)
 
 
 def test_a_job_found_to_kill_workers_is_blamed_for_those_it_killed_in_company(place: Place) -> None:
