@@ -52,7 +52,7 @@ def mark_alone(session: Session, job_id: UUID, fence: int) -> bool:
 
 
 def had_to_itself(session: Session, workers: Iterable[UUID]) -> set[UUID]:
-    """Return those of the workers whose engine a job has, or had until it was given up, to itself; maybe others."""
+    """Return those of the workers whose engine a job has to itself, or had until it was given up; and others."""
     return set(session.scalars(HAD_TO_ITSELF, {"workers": list(workers)}))
 
 
