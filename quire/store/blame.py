@@ -17,6 +17,7 @@ HAD_TO_ITSELF = text("""
     UNION
     SELECT unnest(lost_workers) FROM jobs
     WHERE cardinality(lost_workers) > 0 AND lost_workers && :workers AND state = 'failed' AND alone
+        AND error ->> 'code' = 'worker_lost'
 """)
 KILLERS = text("""
     SELECT id, lost_workers FROM jobs
