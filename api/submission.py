@@ -116,7 +116,9 @@ class Submissions:
             raise InvalidField.one("kind", "Should be longform: only books are planned")
         with self._intake.database.tenant(tenant_id) as session:
             model = self._intake.catalogue.find(session, wanted.need)
-        made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write)
+        made = composed(
+            wanted.drawn_as(model.sampling), model.limits, model.tokens.spans, can_write=model.tokens.can_write
+        )
         if made.spec.longform is None:
             raise LookupError("a book without a plan")
         return presenter.planned(model.name, made.spec.longform, made.spec.input.prompt, made.prompt_tokens)

@@ -4,9 +4,12 @@ A book is parts, a part is windows, a window is slices. All of it is counted in 
 follows from the plan and never from time or load.
 """
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from quire import headers
 
 Shape = Literal["novel", "cycle", "epic", "serial"]
 Language = Literal["en", "zh"]
@@ -21,6 +24,8 @@ HEADINGS: dict[tuple[Shape, Language], str] = {
     ("epic", "zh"): "第{}歌",
     ("serial", "zh"): "第{}集",
 }
+THEME_WORDS = 3  # as many as the headers have that models were taught
+_WORD = re.compile(r"[^\W\d_]{4,}")
 NAMES_TOKENS = 48  # kept free in each prompt for the names that recur
 TAIL_TOKENS = 64  # of the text before a window, at least
 
@@ -74,6 +79,9 @@ class Plan(BaseModel):
     form: Shape
     language: Language
     style: str | None = None
+    header: str = Field(
+        default="", description="Stands for title, premise and style, for a model that knows tags."
+    )
     parts: Annotated[tuple[PlannedPart, ...], Field(min_length=1)]
     first: int = Field(default=1, description="The number of its first part; more where it continues a book.")
     window: int = Field(description="New tokens that share one composed prompt.")
@@ -99,8 +107,33 @@ def heading(shape: Shape, language: Language, number: int) -> str:
     return HEADINGS[shape, language].format(number)
 
 
+def tags_of(shape: Shape, language: Language) -> tuple[str, str]:
+    """Return the tags that a work begins with, for models that were taught headers."""
+    verse = shape == "epic"
+    if language == "zh":
+        return "<zh>", "<诗>" if verse else "<文>"
+    return "<en>", "<verse>" if verse else "<story>"
+
+
+def header(shape: Shape, language: Language, *, title: str, premise: str, style: str | None) -> str:
+    """Return what a model that was taught headers is told in the place of title, premise and style.
+
+    English headers have a title and a theme of a few words: the longest of the premise. Chinese ones have a title
+    and an author, so the premise stands below as the first line of the text.
+    """
+    if language == "zh":
+        return f"{headers.chinese('诗' if shape == 'epic' else '文', title, style or '')}{premise}\n"
+    words = dict.fromkeys(word.lower() for word in _WORD.findall(premise))
+    longest = sorted(words, key=len, reverse=True)[:THEME_WORDS]
+    theme = headers.theme_line([word for word in words if word in longest]) if longest else premise
+    about = f"{style} {theme}" if style else theme
+    return (headers.verse if shape == "epic" else headers.story)(title, about)
+
+
 def opening(plan: Plan) -> str:
     """Return what stands first in every prompt: it never changes, so it is computed once."""
+    if plan.header:
+        return plan.header
     style = f" {plan.style[0].upper()}{plan.style[1:]}." if plan.style else ""
     return f"{plan.title}\n\n{plan.premise}{style}\n\n"
 

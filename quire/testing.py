@@ -2,10 +2,11 @@
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -95,6 +96,7 @@ def add_model(
     kind: str = "text",
     renders: Iterable[str] = (),
     tags: Sequence[str] = (),
+    sampling: Mapping[str, float] = MappingProxyType({}),
 ) -> None:
     row = {
         "name": name,
@@ -105,6 +107,7 @@ def add_model(
         "tokenizer_digest": "".join(("bytes", *tags)),
         "kind": kind,
         "renders": list(renders),
+        "sampling": json.dumps(dict(sampling)),
     }
     session.execute(model.REGISTER, row)
 

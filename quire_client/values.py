@@ -1,6 +1,6 @@
 """What else the server tells of: models, tenants, keys, workers, stuck jobs, and pages of anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Self, TypeVar
@@ -19,6 +19,7 @@ class Model:
     vocab_size: int = 0
     kind: str = "text"  # of the jobs that it does
     renders: tuple[str, ...] = ()  # artifacts that its workers can make
+    sampling: Mapping[str, float] = field(default_factory=dict)  # where a request does not say
     numerics: str | None = None
     workers: int = 0  # alive
     default: bool = False

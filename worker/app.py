@@ -16,6 +16,7 @@ from quire.queue import celery_app
 from quire.settings import Settings, load_settings
 from quire.telemetry import configure_logging, serve_metrics
 from worker import tasks
+from worker.defaults import sampling_of
 from worker.engine import Engine, EngineError
 from worker.kinds import kind_of
 from worker.metrics import EngineMetrics
@@ -70,7 +71,7 @@ def serve(app: Celery, settings: Settings) -> Service:
     """Load the engine and begin to take jobs."""
     model, source = settings.served_model
     engine = load_engine(source, settings)
-    service = Service(settings, engine, kind_of(source))
+    service = Service(settings, engine, kind_of(source), sampling_of(source))
     tasks.register(app, service.runner)
     threading.excepthook = end_with_thread
     service.start()

@@ -1,11 +1,13 @@
 """One worker process, put together: engine, lease, claimer, writer and runner, with their connections."""
 
 import hashlib
+import json
 import logging
 import os
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from os import EX_SOFTWARE
+from types import MappingProxyType
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -37,9 +39,16 @@ log = logging.getLogger(__name__)
 class Service:
     """Built before Celery starts its pool, started with it, drained when it is told to stop."""
 
-    def __init__(self, settings: Settings, engine: Engine, kind: Kind = Kind.TEXT) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        kind: Kind = Kind.TEXT,
+        sampling: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._model, _ = settings.served_model
         self._kind = kind  # of the jobs that the model is for
+        self._sampling = sampling  # where a request does not say
         self._tools = find_tools(settings.soundfont)
         self._settings = settings
         self._engine = engine
@@ -147,6 +156,7 @@ class Service:
             "tokenizer_digest": hashlib.sha256(tokenizer.encode()).hexdigest(),
             "kind": self._kind.value,
             "renders": self._tools.renders if self._kind is Kind.MUSIC else [],
+            "sampling": json.dumps(dict(self._sampling)),
         }
         with self._databases["lease"].service() as session:
             session.execute(models.REGISTER, row)

@@ -45,7 +45,7 @@ SHARED = {"temperature", "top_p", "seed", "stop", "metadata"}  # what a response
 
 def asked(wanted: ResponseRequest, model: ChosenModel) -> list[JobRequest]:
     """Return the job of a request."""
-    body = wanted.model_dump(include=SHARED, exclude_none=True) | {
+    body = wanted.model_dump(include=SHARED, exclude_unset=True, exclude_none=True) | {
         "model": model.name,
         "prompt": wanted.input,
         "max_tokens": wanted.max_output_tokens,

@@ -20,6 +20,7 @@ SHOWN = (
     Model.numerics,
     Model.kind,
     Model.renders,
+    Model.sampling,
 )
 
 
@@ -50,6 +51,7 @@ def blueprint(services: Services) -> Blueprint:
                 vocab_size=model.vocab_size,
                 kind=Kind(model.kind),
                 renders=model.renders,
+                sampling=model.sampling,
                 numerics=model.numerics,
                 workers=workers.get(model.name, 0),
                 default=model.name == services.default_model,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from quire.asking.fields import Name, Prompt, wrong
 from quire.errors import InvalidField
+from quire.forms import knows
 from quire.longform import (
     NAMES_TOKENS,
     TAIL_TOKENS,
@@ -17,8 +18,10 @@ from quire.longform import (
     PlannedPart,
     Shape,
     beginning,
+    header,
     heading,
     opening,
+    tags_of,
 )
 from quire.preparation import Spans, prepare
 from quire.spec import Spec
@@ -84,7 +87,7 @@ class BookRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     title: Heading
-    premise: Prompt = Field(description="What it is about; stands in every prompt.")
+    premise: Prompt = Field(description="What it is about; stands, or its longest words do, in every prompt.")
     form: Shape = Field(default="novel", description="Names the parts; an epic is verse.")
     language: Language = "en"
     style: Heading | None = Field(default=None, description="A sentence behind the premise.")
@@ -180,6 +183,7 @@ def planned(asked: BookRequest, context: int, spans: Spans, *, first: int = 1) -
         form=asked.form,
         language=asked.language,
         style=asked.style,
+        header=_header(asked, premise, spans),
         parts=tuple(_part(asked, number, part, tokens_of) for number, part in enumerate(asked.parts, first)),
         first=first,
         window=window,
@@ -188,6 +192,12 @@ def planned(asked: BookRequest, context: int, spans: Spans, *, first: int = 1) -
     )
     _check(plan, asked, context, spans)
     return plan
+
+
+def _header(asked: BookRequest, premise: str, spans: Spans) -> str:
+    if not knows(spans, tags_of(asked.form, asked.language)):
+        return ""
+    return header(asked.form, asked.language, title=asked.title, premise=premise, style=asked.style)
 
 
 def _part(asked: BookRequest, number: int, part: BookPart, tokens_of: Callable[[int], int]) -> PlannedPart:

@@ -1,7 +1,7 @@
 """From a checked request to a submission: its model found, its text prepared, its body sealed."""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from quire.asking.request import MAX_SEED, JobRequest, Need
 from quire.asking.tokenizing import Counting, Tokenizers
 from quire.crypto import DataKey
 from quire.errors import FieldProblem, InvalidField, ModelNotReady, UnknownModel
-from quire.forms import TAGS, knows
+from quire.forms import knows
 from quire.jobs import Submission
 from quire.quotas import Quotas
 from quire.spec import ResponseMode
@@ -31,6 +31,7 @@ class ChosenModel:
     tokens: Counting
     kind: str  # of the jobs that it does
     renders: Collection[str]  # artifacts that its workers can make
+    sampling: Mapping[str, float]  # where a request does not say
 
 
 class Catalogue:
@@ -51,7 +52,12 @@ class Catalogue:
         """
         name, kind = need.model or self._default(session, need), need.kind
         columns = select(
-            Model.context_length, Model.vocab_size, Model.tokenizer_digest, Model.kind, Model.renders
+            Model.context_length,
+            Model.vocab_size,
+            Model.tokenizer_digest,
+            Model.kind,
+            Model.renders,
+            Model.sampling,
         ).where(Model.name == name)
         found = session.execute(columns).first()
         if found is None and name in self._configured:
@@ -61,18 +67,18 @@ class Catalogue:
         if found.kind != _MADE_BY.get(kind, kind):
             raise _unknown(f"{name} is for jobs of kind {found.kind}, not {kind}")
         tokens = self._tokenizers.of(session, name, found.tokenizer_digest)
-        return ChosenModel(name, Limits(found.context_length, found.vocab_size), tokens, found.kind, found.renders)
+        limits = Limits(found.context_length, found.vocab_size)
+        return ChosenModel(name, limits, tokens, found.kind, found.renders, found.sampling)
 
     def _default(self, session: Session, need: Need) -> str:
-        """Return the first of the configured models for a kind of jobs, or that knows the tags of a form."""
+        """Return the first of the configured models for a kind of jobs that knows the tags needed."""
         kind = _MADE_BY.get(need.kind, need.kind)
-        tags = TAGS.get(need.form or "")
-        if kind == "text" and tags is None:
+        if kind == "text" and need.tags is None:
             return self._default_model
         of_kind = session.execute(select(Model.name, Model.tokenizer_digest).where(Model.kind == kind))
         served = {row.name: row.tokenizer_digest for row in of_kind}
         for name in (name for name in self._configured if name in served):
-            if tags is None or knows(self._tokenizers.of(session, name, served[name]).spans, tags):
+            if need.tags is None or knows(self._tokenizers.of(session, name, served[name]).spans, need.tags):
                 return name
         if kind == "text":
             return self._default_model
@@ -99,7 +105,13 @@ def drafted(
         InvalidField, PromptTooLong: see `composed`.
 
     """
-    made = composed(wanted, model.limits, model.tokens.spans, can_write=model.tokens.can_write, earlier=earlier)
+    made = composed(
+        wanted.drawn_as(model.sampling),
+        model.limits,
+        model.tokens.spans,
+        can_write=model.tokens.can_write,
+        earlier=earlier,
+    )
     spec = made.spec if response is None else made.spec.model_copy(update={"response": response})
     parameters = spec.parameters
     for index, artifact in enumerate(wanted.artifacts or ()):

@@ -1,5 +1,6 @@
 """What a job may ask for, field by field, with every range; and an item of a batch."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -19,7 +20,8 @@ from quire.asking.fields import (
     whole,
     wrong,
 )
-from quire.forms import CHINESE, Asked, Refused, rules_of
+from quire.forms import CHINESE, TAGS, Asked, Refused, rules_of
+from quire.longform import tags_of
 from quire.rules import Rules
 from quire.spec import ArtifactKind, Form, Parameters
 
@@ -46,7 +48,7 @@ class Need(NamedTuple):
 
     model: str | None = None
     kind: str = "text"
-    form: Form | None = None
+    tags: tuple[str, str] | None = None  # that it is to know
 
 
 class JobRequest(Parameters):
@@ -200,7 +202,14 @@ class JobRequest(Parameters):
 
     @property
     def need(self) -> Need:
-        return Need(self.model, self.kind, self.form)
+        tags = TAGS.get(self.form or "")
+        if self.longform is not None and self.longform.language == "zh":
+            tags = tags_of(self.longform.form, self.longform.language)
+        return Need(self.model, self.kind, tags)
+
+    def drawn_as(self, sampling: Mapping[str, float]) -> Self:
+        """Return the same with these parameters where it says nothing of them."""
+        return self.model_copy(update={k: v for k, v in sampling.items() if k not in self.model_fields_set})
 
     def rules(self) -> Rules | None:
         """Return what the form's pieces are held to.

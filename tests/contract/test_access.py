@@ -97,5 +97,5 @@ def test_models_are_told_to_any_key(api: Api, place: Place) -> None:
     assert isinstance(created, int)
     assert tiny == {
         "id": "tiny", "object": "model", "owned_by": "quire", "context_length": 512, "vocab_size": 257,
-        "kind": "text", "renders": [], "numerics": "fake", "workers": 1, "default": True,
+        "kind": "text", "renders": [], "sampling": {}, "numerics": "fake", "workers": 1, "default": True,
     }  # fmt: skip

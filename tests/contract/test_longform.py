@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from quire import jobs
+from quire import jobs, testing
+from quire.testing import Place
 from tests.contract.client import Api, fields, problem, shown
 from tests.contract.working import FakeWorker, words
 
@@ -54,6 +55,28 @@ def test_a_preview_tells_the_plan_and_queues_nothing(api: Api) -> None:
     assert plan["longform"] == api.submitted(**body(style="quiet"))["input"]["longform"]
     assert len(shown(api.get("/v1/jobs"))["data"]) == 1
     assert fields(api.post("/v1/jobs/plan", json={"prompt": "Once"})) == {"kind"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tags", "header"),
+    [
+        ({}, ["<en>", "<story>"], "<en><story>The Sea|voyage and north\n"),
+        ({"style": "quiet"}, ["<en>", "<story>"], "<en><story>The Sea|quiet voyage and north\n"),
+        ({"form": "epic"}, ["<en>", "<verse>"], "<en><verse>The Sea|voyage and north\n"),
+        ({"form": "epic"}, ["<en>", "<story>"], ""),
+        ({"language": "zh", "premise": "北航。"}, ["<zh>", "<文>"], "<zh><文>The Sea|\n北航。\n"),
+    ],
+)
+def test_a_model_that_knows_tags_is_told_a_header(
+    api: Api, place: Place, changes: dict[str, str], tags: list[str], header: str
+) -> None:
+    with place.database.service() as session:
+        testing.add_model(session, "taught", tags=tags)
+
+    plan = shown(api.post("/v1/jobs/plan", json=body(**changes) | {"model": "taught"}))
+
+    assert plan["longform"]["header"] == header
+    assert not header or plan["prompt"].startswith(header)
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/plan"])

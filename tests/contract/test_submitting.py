@@ -51,6 +51,19 @@ def test_what_is_not_said_has_the_documented_default(api: Api) -> None:
     assert (job["kind"], job["model"], job["priority"], job["metadata"]) == ("text", "tiny", 0, {})
 
 
+def test_where_a_request_says_nothing_of_sampling_the_model_does(api: Api, place: Place) -> None:
+    with place.database.service() as session:
+        testing.add_model(session, sampling={"temperature": 0.8, "top_k": 40})
+
+    silent, asked = api.submitted()["parameters"], api.submitted(temperature=1, top_k=0)["parameters"]
+    response = shown(api.post("/v1/responses", json={"model": "tiny", "input": "Once", "background": True}))
+
+    assert (silent["temperature"], silent["top_k"], silent["top_p"]) == (0.8, 40, 1.0)
+    assert (asked["temperature"], asked["top_k"]) == (1.0, 0)
+    assert response["temperature"] == 0.8
+    assert shown(api.get("/v1/models"))["data"][0]["sampling"] == {"temperature": 0.8, "top_k": 40}
+
+
 def test_what_is_said_comes_back(api: Api) -> None:
     wanted = {
         "n": 2, "best_of": 3, "seed": 2**53 - 1, "max_tokens": 5, "min_tokens": 5, "temperature": 0, "top_k": 1000,

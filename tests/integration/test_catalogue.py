@@ -7,7 +7,6 @@ from quire.asking.drafting import Catalogue
 from quire.asking.request import Need
 from quire.asking.tokenizing import Tokenizers
 from quire.errors import ModelNotReady
-from quire.spec import Form
 from quire.testing import MODEL, Place
 
 CATALOGUE = Catalogue(Tokenizers(), configured=(MODEL, "english", "chinese", "tunes"), default_model=MODEL)
@@ -27,19 +26,21 @@ def found(place: Place, need: Need) -> str:
 
 
 @pytest.mark.parametrize(
-    ("form", "name"),
-    [("七绝", "chinese"), ("verse", "english"), ("story", MODEL), (None, MODEL)],
+    ("tags", "name"),
+    [(("<zh>", "<七绝>"), "chinese"), (("<en>", "<verse>"), "english"), (None, MODEL)],
 )
-def test_a_form_of_tags_gets_the_first_model_that_knows_them(models: Place, form: Form | None, name: str) -> None:
-    assert found(models, Need(form=form)) == name
+def test_a_job_of_tags_gets_the_first_model_that_knows_them(
+    models: Place, tags: tuple[str, str] | None, name: str
+) -> None:
+    assert found(models, Need(tags=tags)) == name
 
 
-def test_a_form_that_no_model_knows_gets_the_first_model(models: Place) -> None:
-    assert found(models, Need(form="词")) == MODEL
+def test_tags_that_no_model_knows_get_the_first_model(models: Place) -> None:
+    assert found(models, Need(tags=("<zh>", "<词>"))) == MODEL
 
 
 def test_a_model_that_is_named_is_taken(models: Place) -> None:
-    assert found(models, Need("english", form="七绝")) == "english"
+    assert found(models, Need("english", tags=("<zh>", "<七绝>"))) == "english"
 
 
 def test_music_waits_for_a_model_of_its_own(models: Place) -> None:
