@@ -94,6 +94,11 @@ class Plan(BaseModel):
         return self.form == "epic"
 
     @property
+    def gap(self) -> str:
+        """What stands between paragraphs. Models that know headers were taught prose without empty lines."""
+        return "\n" if self.header and not self.verse else "\n\n"
+
+    @property
     def most_tokens(self) -> int:
         """Tokens of all parts together, at most."""
         return sum(part.tokens + self.ending for part in self.parts)
@@ -138,6 +143,6 @@ def opening(plan: Plan) -> str:
     return f"{plan.title}\n\n{plan.premise}{style}\n\n"
 
 
-def beginning(part: PlannedPart) -> str:
+def beginning(plan: Plan, part: PlannedPart) -> str:
     """Return what a part begins with, in the prompt alone."""
-    return f"{part.heading}\n\n" + (f"{part.prompt}\n\n" if part.prompt else "")
+    return f"{part.heading}{plan.gap}" + (f"{part.prompt}{plan.gap}" if part.prompt else "")

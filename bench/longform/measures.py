@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from worker.creative.longform.choosing import adherence
-from worker.creative.longform.loops import LOOP_TIMES, LOOP_TOKENS, repetition, spans
+from worker.creative.longform.loops import LOOP_TIMES, LOOP_TOKENS, spans
 
 WINDOW = 256  # tokens: lengths must be equal where shares are compared
 
@@ -50,10 +50,6 @@ def mean(values: Iterable[float]) -> float:
     return sum(found) / len(found) if found else math.nan
 
 
-def repeated(tokens: Sequence[int], n: int) -> float:
-    return mean(repetition(window, n) for window in windows(tokens))
-
-
 class NGrams:
     """A trigram model of human text, interpolated with shorter ones: it knows nothing of the model measured."""
 
@@ -66,9 +62,9 @@ class NGrams:
             for n, counts in enumerate(self._counts, start=1):
                 counts.update(spans(tokens, n))
 
-    def perplexity(self, tokens: Sequence[int]) -> float:
-        logs = [math.log(self._probability(span)) for span in spans(tokens, 3)]
-        return math.exp(-mean(logs))
+    def perplexity_of(self, texts: Iterable[Sequence[int]]) -> float:
+        """Return the perplexity of a token, over all of the texts."""
+        return math.exp(-mean(math.log(self._probability(span)) for text in texts for span in spans(text, 3)))
 
     def _probability(self, span: tuple[int, ...]) -> float:
         one, two, three = self._counts

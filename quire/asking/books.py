@@ -238,7 +238,7 @@ def _check(plan: Plan, asked: BookRequest, context: int, spans: Spans) -> None:
             raise InvalidField.one(
                 f"{'longform' if own is asked else place}.{'words' if own.words else 'tokens'}", message
             )
-        if (needed := len(spans(beginning(part))) + 2) > room:
+        if (needed := len(spans(beginning(plan, part))) + 2) > room:
             raise InvalidField.one(
                 f"{place}.prompt", f"Is {needed - room} tokens too long for the model's context"
             )

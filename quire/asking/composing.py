@@ -128,7 +128,7 @@ def _book(
 ) -> Composed:
     first_part = earlier.plan.first + len(earlier.plan.parts) if earlier else 1
     plan = planned(asked, limits.context_length, spans, first=first_part)
-    first = opening(plan) + beginning(plan.parts[0])
+    first = opening(plan) + beginning(plan, plan.parts[0])
     spec = Spec(
         input=Input(title=plan.title, theme=plan.premise, style=plan.style, prompt=first),
         parameters=wanted.parameters(max_tokens=plan.most_tokens),

@@ -58,25 +58,24 @@ def test_a_preview_tells_the_plan_and_queues_nothing(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "tags", "header"),
+    ("changes", "tags", "header", "heading"),
     [
-        ({}, ["<en>", "<story>"], "<en><story>The Sea|voyage and north\n"),
-        ({"style": "quiet"}, ["<en>", "<story>"], "<en><story>The Sea|quiet voyage and north\n"),
-        ({"form": "epic"}, ["<en>", "<verse>"], "<en><verse>The Sea|voyage and north\n"),
-        ({"form": "epic"}, ["<en>", "<story>"], ""),
-        ({"language": "zh", "premise": "北航。"}, ["<zh>", "<文>"], "<zh><文>The Sea|\n北航。\n"),
+        ({}, ["<en>", "<story>"], "<en><story>The Sea|voyage and north\n", "Chapter 1\n"),
+        ({"style": "quiet"}, ["<en>", "<story>"], "<en><story>The Sea|quiet voyage and north\n", "Chapter 1\n"),
+        ({"form": "epic"}, ["<en>", "<verse>"], "<en><verse>The Sea|voyage and north\n", "Canto 1\n\n"),
+        ({"language": "zh", "premise": "北航。"}, ["<zh>", "<文>"], "<zh><文>The Sea|\n北航。\n", "第1章\n"),
+        ({"form": "epic"}, ["<en>", "<story>"], "", "The Sea\n\nA voyage to the north.\n\nCanto 1\n\n"),
     ],
 )
 def test_a_model_that_knows_tags_is_told_a_header(
-    api: Api, place: Place, changes: dict[str, str], tags: list[str], header: str
+    api: Api, place: Place, changes: dict[str, str], tags: list[str], header: str, heading: str
 ) -> None:
     with place.database.service() as session:
         testing.add_model(session, "taught", tags=tags)
 
     plan = shown(api.post("/v1/jobs/plan", json=body(**changes) | {"model": "taught"}))
 
-    assert plan["longform"]["header"] == header
-    assert not header or plan["prompt"].startswith(header)
+    assert (plan["longform"]["header"], plan["prompt"]) == (header, header + heading)
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/plan"])

@@ -52,8 +52,8 @@ def carried(plan: Plan, before: str, tokenizer: Tokenizes) -> list[int]:
     """Return the tokens that tell of the names, as many of them as there is room for."""
     told = names(plan, before)
     while told:
-        line = f"With {', '.join(told)}.\n\n" if plan.language == "en" else f"有{'、'.join(told)}。\n\n"
-        tokens = tokenizer.encode(line)
+        line = f"With {', '.join(told)}." if plan.language == "en" else f"有{'、'.join(told)}。"
+        tokens = tokenizer.encode(line + plan.gap)
         if len(tokens) <= NAMES_TOKENS:
             return tokens
         told.pop()
@@ -76,7 +76,7 @@ def prompt(
     """
     head = tokenizer.encode(opening(plan))
     facts = carried(plan, tokenizer.decode(before), tokenizer)
-    heading = tokenizer.encode(("\n\n" if before else "") + beginning(part)) if begins else []
+    heading = tokenizer.encode((plan.gap if before else "") + beginning(plan, part)) if begins else []
     left = room - len(head) - len(facts) - len(heading)
     return (*head, *facts, *tail(before, left, verse=plan.verse, tokenizer=tokenizer), *heading)
 
