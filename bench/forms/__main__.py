@@ -1,4 +1,4 @@
-"""Draws pieces of every form at the default settings, and prints how many an independent checker finds right.
+"""Draws pieces of every form as the checkpoint has it, and prints how many an independent checker finds right.
 
 python -m bench.forms --pieces 500 --checkpoint checkpoints/quire-verse
 python -m bench.forms --pieces 10 --show 七绝 "12 lines ABAB"
@@ -19,6 +19,7 @@ from quire.settings import REPOSITORY
 from quire.spec import Form, Parameters
 from worker.creative import text
 from worker.creative.constrained.making import Constraints, vocabulary_of
+from worker.defaults import sampling_of
 from worker.engine import Delta, Engine, Request
 
 TITLES: Mapping[str, Sequence[str]] = {
@@ -90,12 +91,13 @@ def main(arguments: Sequence[str]) -> int:
     names = given.shapes or list(SHAPES)
     engine = Engine.load(given.checkpoint, slots=given.slots, device=given.device)
     constraints = Constraints(vocabulary_of(engine))
+    own = Parameters.model_validate(sampling_of(given.checkpoint))
     engine.start()
     figures: list[Figure] = []
     try:
         for name in names:
             begun = time.perf_counter()
-            pieces = drawn(engine, constraints, SHAPES[name], given.pieces, natural=given.form == "poem")
+            pieces = drawn(engine, constraints, own, SHAPES[name], given.pieces, natural=given.form == "poem")
             figures += of(name, SHAPES[name], pieces, time.perf_counter() - begun, show=given.show)
     finally:
         engine.stop()
@@ -103,13 +105,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def drawn(engine: Engine, constraints: Constraints, shape: Shape, count: int, *, natural: bool) -> list[str]:
+def drawn(
+    engine: Engine, constraints: Constraints, parameters: Parameters, shape: Shape, count: int, *, natural: bool
+) -> list[str]:
     """Draw pieces with seeds from 1 and titles by turns; English ones under a natural header if asked."""
     rules = rules_of(shape.form, shape.asked)
     if rules is None:
         raise ValueError(f"{shape.form} has no rules")
     titles = TITLES[shape.language]
-    parameters = Parameters()
     waiting = []
     for number in range(count):
         form: Form = "poem" if natural and shape.language == "en" else shape.form

@@ -1,11 +1,12 @@
 """`python -m bench.longform quality`: whether books loop; see quality.py.
 
 `python -m bench.longform costs`: what books cost; see costs.py.
+`python -m bench.longform kills`: whether a killed book is the same; see kills.py.
 """
 
 import argparse
 
-from bench.longform import costs, quality
+from bench.longform import costs, kills, quality
 from quire.settings import REPOSITORY
 
 
@@ -22,9 +23,14 @@ def main() -> None:
     cost.add_argument("--books", type=int, default=8, help="rounds of a book beside plain jobs")
     cost.add_argument("--probes", type=int, default=20, help="short jobs that wait beside books")
     cost.add_argument("--note", help="what is to be known of the machine, beside the figures")
+    killed = parts.add_parser("kills", formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    killed.add_argument("--kills", type=int, default=3, help="of each book")
+    killed.add_argument("--books", type=int, default=3, help="of each model")
     asked = parser.parse_args()
     if asked.part == "costs":
         costs.main(asked.books, asked.probes, asked.note)
+    elif asked.part == "kills":
+        kills.main(asked.kills, asked.books)
     else:
         quality.main(asked.model, asked.books, asked.tokens, asked.temperature, asked.variants)
 
