@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+CUT = "length"  # the finish of a piece that ended at its most tokens
+
 
 @dataclass(frozen=True)
 class Logprobs:
@@ -44,6 +46,11 @@ def fold(entries: Iterable[Entry]) -> list[Piece]:
     for entry in entries:
         parts.setdefault(entry.piece, []).append(entry)
     return [_join(index, parts[index]) for index in sorted(parts)]
+
+
+def is_cut(parts: Iterable[Entry | Piece]) -> bool:
+    """Whether a piece ended at its most tokens."""
+    return any(part.finish == CUT for part in parts)
 
 
 def as_entries(pieces: Iterable[Piece]) -> list[Entry]:

@@ -11,7 +11,7 @@ from uuid import UUID
 from quire.crypto import DataKey, KeyRing
 from quire.errors import ConfigurationError, QuireError, TuneFailed
 from quire.jobs import Claimed, Outcome
-from quire.pieces import Entry, Piece, as_entries, fold
+from quire.pieces import Entry, Piece, as_entries, fold, is_cut
 from quire.rules import Rules
 from quire.spec import Spec
 from quire.store.job import Run, State
@@ -148,7 +148,10 @@ class Runner:
             job_log.key = key = self._ring.unwrap(job.wrapped_key, job.tenant_id)
             spec = Spec.decode(key.open(job.body, f"job:{job.id}"))
             place.enter_context(self._entered(job, sequences))
-            return self._generate(job, spec, fold(read(job.log, key)), job_log, sequences)
+            written = fold(read(job.log, key))
+            job_log.cut = is_cut(written)
+            self._generate(job, spec, written, job_log, sequences)
+            return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens, cut=job_log.cut)
         except (EngineCancelled, EngineStopped, GateClosed, Lost):
             return Outcome(State.QUEUED, sequences.work)
         except EngineExpired:
@@ -204,16 +207,16 @@ class Runner:
 
     def _generate(
         self, job: Claimed, spec: Spec, written: list[Piece], job_log: JobLog, sequences: Sequences
-    ) -> Outcome:
+    ) -> None:
         if spec.longform is not None:
             with self._as_book(job_log):
                 self._novelist.write(job, spec, written, job_log, sequences)
-            return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
+            return
         if spec.music is not None:
             if self._studio is None or job_log.key is None:
                 raise TuneFailed("The model of this job makes no music.")
             job_log.add(*self._studio.make(job, spec, written, job_log.key, sequences))
-            return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
+            return
         rules = spec.input.rules
         plan = text.requests(
             spec.parameters,
@@ -229,7 +232,6 @@ class Runner:
                 job_log.add(Entry(draw, (), "", finish=finished.reason))
         elif not written:  # what was chosen before a crash was written at once, and stays
             job_log.add(*self._best(spec, plan, sequences))
-        return Outcome(State.SUCCEEDED, sequences.work, job_log.tokens)
 
     @staticmethod
     def _best(spec: Spec, plan: dict[int, Request], sequences: Sequences) -> list[Entry]:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from quire.crypto import DataKey
 from quire.fairness import work_of_claim
 from quire.jobs import Claimed, Outcome, Report
-from quire.pieces import Entry, as_entries, fold
+from quire.pieces import Entry, as_entries, fold, is_cut
 from quire.store.chunk import START, Position
 from quire.store.job import Run, State
 from quire.textlog import chunk_row
@@ -51,6 +51,7 @@ class JobLog:
         self._taken: list[Entry] = []
         self._begun = self._end = _end_of(job)
         self.tokens = self._end.offset  # delivered so far, earlier claims' included
+        self.cut = False  # a piece ended at its most tokens
         self.meter: Callable[[], int] | None = None  # tells the work so far, of a job that is charged as it goes
         self._metered = 0  # of it, what is charged
         self._turn = 0  # and what is being charged
@@ -62,6 +63,7 @@ class JobLog:
         with self._lock:
             self._pending += entries
             self.tokens += _tokens(entries)
+            self.cut = self.cut or is_cut(entries)
 
     def take(self) -> Report:
         """Return what is to be committed: until `committed`, the same row again; the outcome after all text.

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.responses import Response
+from quire.responses import Status
 
 
 class Logprobs(Response):
@@ -38,8 +39,6 @@ class Completion(Response):
 
 
 # ---- responses -------------------------------------------------------------------------------------------
-
-Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 
 class OutputText(Response):

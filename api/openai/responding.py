@@ -17,7 +17,6 @@ from api.openai.answers import (
     OutputText,
     ResponseFailure,
     ResponseUsage,
-    Status,
     StreamEvent,
 )
 from api.openai.schemas import ResponseRequest
@@ -26,16 +25,10 @@ from quire.asking.drafting import ChosenModel
 from quire.asking.request import JobRequest
 from quire.asking.validation import checked
 from quire.errors import BadRequest, FieldProblem
+from quire.pieces import CUT
+from quire.responses import Status, status_of
 from quire.store.job import State
 
-STATUS: dict[State, Status] = {
-    State.QUEUED: "queued",
-    State.RUNNING: "in_progress",
-    State.SUCCEEDED: "completed",
-    State.FAILED: "failed",
-    State.CANCELLED: "cancelled",
-    State.EXPIRED: "incomplete",
-}
 # What a stream ends with. There is no event for a cancelled one: its response tells it.
 LAST = {"completed": "response.completed", "failed": "response.failed"}
 INCOMPLETE = "response.incomplete"
@@ -69,10 +62,8 @@ def in_its_words() -> Iterator[None]:
 
 def response(job: responses.Job, *, background: bool) -> OpenAIResponse:
     """Show a job as a response."""
-    status = STATUS[job.state]
-    cut = any(piece.finish_reason == "length" for piece in job.output.pieces) if job.output else False
-    if status == "completed" and cut:
-        status = "incomplete"
+    cut = any(piece.finish_reason == CUT for piece in job.output.pieces) if job.output else False
+    status = status_of(job.state, cut=cut)
     return OpenAIResponse(
         id=_id(job),
         created_at=_seconds(job.created_at),

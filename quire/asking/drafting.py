@@ -133,6 +133,7 @@ def drafted(
         metadata=wanted.metadata,
         retention_hours=wanted.retention_hours,
         kind=Kind(wanted.kind),
+        background=response == "background",
     )
 
 

@@ -26,18 +26,18 @@ STAGE = text("""
     CREATE TEMPORARY TABLE submitted (
         id uuid, model text, kind text, hold smallint, priority smallint, seed bigint, body bytea, metadata jsonb,
         prompt_tokens integer, max_tokens integer, estimate integer, reserved integer,
-        not_before timestamptz, deadline timestamptz, retention_hours integer) ON COMMIT DROP
+        not_before timestamptz, deadline timestamptz, retention_hours integer, background boolean) ON COMMIT DROP
 """)
 COPY = """
     COPY submitted (id, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens, estimate,
-        reserved, not_before, deadline, retention_hours) FROM STDIN
+        reserved, not_before, deadline, retention_hours, background) FROM STDIN
 """
 # In the order of the ids, which is that of the submission: `seq`, the age in the lane, is drawn in it.
 QUEUE = text("""
     INSERT INTO jobs (id, tenant_id, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
-        estimate, not_before, deadline, retention_hours)
+        estimate, not_before, deadline, retention_hours, background)
     SELECT id, :tenant, model, kind, hold, priority, seed, body, metadata, prompt_tokens, max_tokens,
-        estimate, not_before, deadline, retention_hours
+        estimate, not_before, deadline, retention_hours, background
     FROM submitted ORDER BY id
 """)
 ENTER = text("""
@@ -90,6 +90,6 @@ def _copy(session: Session, news: Sequence[Submission]) -> set[str]:
             copy.write_row((
                 new.id, new.model, new.kind.value, int(hold), new.priority, new.seed, new.body,
                 Jsonb(new.metadata), new.prompt_tokens, new.max_tokens, new.estimate, new.reserved,
-                new.not_before, new.deadline, new.retention_hours,
+                new.not_before, new.deadline, new.retention_hours, new.background,
             ))  # fmt: skip
     return runnable

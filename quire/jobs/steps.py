@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from quire import fairness, ids
+from quire.responses import status_of
 from quire.store import Job, job_steps, ledger
 from quire.store import chunk as chunks
 from quire.store import lane as lanes
@@ -77,11 +79,17 @@ def take(session: Session, steps: Sequence[Step], turns: Mapping[LaneKey, int] =
     ledger.settle(session, bills)
     # An item's end is told with its batch's.
     tell(session, [
-        News(row.tenant_id, f"job.{step.move.state}", ids.show(ids.JOB, row.id))
-        for row, step in moved
-        if step.move.state.is_terminal and row.batch_id is None
+        _news(row, step.move) for row, step in moved if step.move.state.is_terminal and row.batch_id is None
     ])  # fmt: skip
     lanes.adjust(session, changes)
     lanes.wake(
         session, [LaneKey(row.model, row.tenant_id) for row, step in moved if not step.move.state.is_terminal]
     )
+
+
+def _news(row: Any, move: Move) -> News:
+    """Return what is told of a job's end, once, and as what it was asked for."""
+    if row.background:
+        status = status_of(move.state, cut=move.cut)
+        return News(row.tenant_id, f"response.{status}", ids.show(ids.RESPONSE, row.id))
+    return News(row.tenant_id, f"job.{move.state}", ids.show(ids.JOB, row.id))

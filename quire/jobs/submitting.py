@@ -39,6 +39,7 @@ class Submission:
     metadata: dict[str, str] = field(default_factory=dict)
     retention_hours: int | None = None
     kind: Kind = Kind.TEXT
+    background: bool = False  # one of OpenAI's responses, and nobody waits for it
 
     def is_held(self, moment: datetime) -> bool:
         return self.not_before is not None and self.not_before > moment
@@ -131,6 +132,7 @@ def submit(
         not_before=new.not_before,
         deadline=new.deadline,
         retention_hours=new.retention_hours,
+        background=new.background,
     )
     session.add(job)
     session.flush()  # and holds the lane's key

@@ -48,6 +48,7 @@ class Outcome:
     work: int  # tokens prefilled and decoded by this claim
     completion_tokens: int = 0  # delivered
     error: dict[str, str] | None = None
+    cut: bool = False  # it succeeded, and a piece of it ended at its most tokens
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,13 @@ def commit(session: Session, reports: Sequence[Report]) -> set[Run]:
     steps = [Step(Move(job_id, State.QUEUED, new_fence=True), work=0) for job_id in held]
     steps += [
         Step(
-            Move(report.job_id, ended.state, completion_tokens=ended.completion_tokens, error=ended.error),
+            Move(
+                report.job_id,
+                ended.state,
+                completion_tokens=ended.completion_tokens,
+                error=ended.error,
+                cut=ended.cut,
+            ),
             work=ended.work,
         )
         for report in valid

@@ -127,6 +127,7 @@ class Job(Base):
     compact: Mapped[bool] = mapped_column(server_default="false")  # its text log is one row, or cannot be opened
     retention_hours: Mapped[int | None]  # kept so long after its end; null: as long as the tenant's jobs are
     batch_id: Mapped[UUID | None]  # the batch it is an item of; no foreign key, which each insert would look up
+    background: Mapped[bool] = mapped_column(server_default="false")  # a response that nobody waits for
     collected: Mapped[bool] = mapped_column(server_default="false")  # its end is counted in its batch
 
     created_at: Mapped[Created]

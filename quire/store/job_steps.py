@@ -138,7 +138,7 @@ MOVE = text("""
         CAST(:errors AS text[]), CAST(:fences AS int[]), CAST(:attempts AS int[]))
         AS move (id, state, completion_tokens, error, fences, attempts)
     WHERE jobs.id = move.id
-    RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at, batch_id
+    RETURNING jobs.id, tenant_id, model, charged, prompt_tokens, started_at, batch_id, background
 """)
 
 
@@ -150,6 +150,7 @@ class Move:
     state: State
     completion_tokens: int = 0  # delivered, if the state is terminal
     error: dict[str, str] | None = None
+    cut: bool = False  # a piece of it ended at its most tokens; for whoever tells of it
     new_fence: bool = False  # shuts out the worker that may still be writing
     attempt: bool = False  # counts one: its worker is dead, and it may be to blame
 

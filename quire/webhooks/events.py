@@ -14,6 +14,7 @@ from quire.store.webhook import Delivery, Endpoint, Event
 
 TYPES = (
     *("job.succeeded", "job.failed", "job.cancelled", "job.expired"),
+    *("response.completed", "response.failed", "response.cancelled", "response.incomplete"),
     *("batch.completed", "batch.cancelled", "batch.expired", "batch.exhausted", "batch.failed"),
     *("schedule.late", "schedule.failed"),
 )
@@ -24,7 +25,7 @@ NAMES = (*TYPES, *dict.fromkeys(f"{name.split('.')[0]}.*" for name in TYPES), AL
 
 @dataclass(frozen=True)
 class News:
-    """Something that happened to a tenant's job or batch."""
+    """Something that happened to what a tenant has asked for."""
 
     tenant_id: UUID
     type: str

@@ -49,7 +49,7 @@ def _options(parser: argparse.ArgumentParser) -> None:
         "--event",
         action="append",
         metavar="NAME",
-        help="as batch.completed, batch.* or *; repeatable (default: *)",
+        help="as batch.completed, response.* or *; repeatable (default: *)",
     )
     parser.add_argument("--description", metavar="TEXT")
 

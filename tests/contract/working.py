@@ -9,7 +9,7 @@ from uuid import UUID
 from quire import ids, jobs
 from quire.artifacts import Made, sealed
 from quire.jobs import Claimed, Outcome, Report
-from quire.pieces import Entry
+from quire.pieces import Entry, is_cut
 from quire.store.chunk import Position
 from quire.store.job import State
 from quire.testing import MODEL, Place, add_worker, data_key
@@ -73,7 +73,8 @@ class FakeWorker:
         key = data_key(self._place.tenant)
         rows = [chunk_row(job, self._place.tenant.id, key, Position(1, offset), entries)] if entries else []
         error = {"code": "broken", "message": "It broke."} if state is State.FAILED else None
-        outcome = Outcome(state, work=total, completion_tokens=total, error=error) if state else None
+        cut = is_cut(entries)
+        outcome = Outcome(state, work=total, completion_tokens=total, error=error, cut=cut) if state else None
         with self._place.database.service() as session:
             lost = jobs.commit(session, [Report(job, self._claimed[job].fence, rows, outcome)])
         assert not lost

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import openai
 import pytest
+from openai.types.webhooks import ResponseCompletedWebhookEvent
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from standardwebhooks.webhooks import Webhook
@@ -117,6 +118,23 @@ def test_the_end_of_a_batch_is_what_openais_client_unwraps(place: Place, endpoin
     told = client.webhooks.unwrap(message.body.decode(), message.headers)
     client.close()
     assert (told.type, told.data.id, told.object) == ("batch.completed", ids.show(ids.BATCH, batch), "event")
+
+
+def test_the_end_of_a_background_response_is_what_openais_client_unwraps(
+    place: Place, endpoint: Make, there: Receiver
+) -> None:
+    endpoint(there.url, "response.completed")
+    claimed = steps.running(place, background=True)
+    steps.succeed(place, claimed, "Done")
+
+    pump(place, scheduler(place), 1)
+
+    [message] = there.messages
+    client = openai.OpenAI(api_key="x", webhook_secret=SECRET)
+    told = client.webhooks.unwrap(message.body.decode(), message.headers)
+    client.close()
+    assert isinstance(told, ResponseCompletedWebhookEvent)
+    assert told.data.id == ids.show(ids.RESPONSE, claimed.id)
 
 
 def test_only_what_is_subscribed_to_is_told(place: Place, endpoint: Make) -> None:

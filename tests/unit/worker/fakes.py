@@ -17,6 +17,7 @@ from quire.store.job import Run
 from quire.testing import RING
 from quire.textlog import chunk_row, read
 from worker.engine import Delta, EngineCancelled, Finished, Request
+from worker.engine.request import Reason
 
 REFUSED = DataError("statement", {}, Exception("invalid"))
 AWAY = OperationalError("statement", {}, Exception("server closed the connection"))
@@ -91,8 +92,9 @@ class FakeEngine:
         *,
         waits: bool = False,
         score: Callable[[Request], float] = lambda _: -1.0,
+        reason: Reason = "stop",
     ) -> None:
-        self._answer, self._waits, self._score = answer, waits, score
+        self._answer, self._waits, self._score, self._reason = answer, waits, score, reason
         self.sequences: list[FakeSequence] = []
         self.cancelled: list[int] = []  # the draws
 
@@ -117,7 +119,7 @@ class FakeEngine:
             sequence.future.set_exception(answer)
             return
         self.write(sequence, answer.encode()[len(sequence.request.generated) :].decode())
-        finished = Finished("stop", self._score(sequence.request), len(answer.encode()))
+        finished = Finished(self._reason, self._score(sequence.request), len(answer.encode()))
         sequence.future.set_result(finished)
 
 

@@ -201,6 +201,14 @@ def test_a_job_that_was_all_written_before_the_crash_succeeds_without_the_engine
     assert shop.engine.sequences == []
 
 
+@pytest.mark.parametrize("before", ["", "Hello"])
+def test_an_outcome_tells_whether_the_text_was_cut_off_also_before_a_crash(before: str) -> None:
+    log = [Piece(0, byte_ids(before), before, "length")] if before else []
+    shop = Shop(FakeEngine(reason="length"))
+
+    assert shop.serve(claimed(log=log)).cut
+
+
 def test_the_best_that_was_chosen_before_the_crash_stays() -> None:
     # Its pieces carry their ranks, not their draws: running the other draws would write into them.
     shop = Shop(FakeEngine(lambda _: "another"))
