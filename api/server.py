@@ -46,6 +46,13 @@ REFUSALS: tuple[tuple[type[Exception], type[QuireError]], ...] = (
 
 
 class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        try:
+            return super().handle_request(req, conn)
+        except TimeoutError:  # gunicorn would log it as an error of its own
+            self.log.info("dropped a client that took nothing: %s", req.path)
+            return False
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         refusal = next((refusal for kind, refusal in REFUSALS if isinstance(exc, kind)), None)
         if refusal is None:

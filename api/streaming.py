@@ -2,7 +2,6 @@
 
 import re
 import socket
-import struct
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -19,7 +18,7 @@ RETRY = "retry: 1000\n\n"  # milliseconds after which a browser comes back
 # JSON has them as they are, and readers that cut at every end of a line Unicode knows would cut there.
 ENDS_OF_LINES = str.maketrans({"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"})
 POSITION = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
-SEND_SECONDS = 20  # who has taken nothing for so long, with the buffers full, is dropped
+TAKE_SECONDS = 20  # who has taken nothing of what is sent for so long is dropped
 
 
 def asked(request: Request, after: str | None) -> Position:
@@ -62,10 +61,13 @@ def shown(position: Position) -> str:
 
 
 def drop_if_slow(request: Request) -> None:
-    """Have the server give up on a client that takes nothing, rather than wait for it with a thread."""
+    """Have the kernel break the connection to a client that takes nothing, rather than wait for it with a thread.
+
+    A time-out of sending would begin anew with each bit of room that the kernel finds in its buffers.
+    """
     connection = request.environ.get("gunicorn.socket")
-    if isinstance(connection, socket.socket):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+    if isinstance(connection, socket.socket) and connection.family in {socket.AF_INET, socket.AF_INET6}:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
 
 
 def _frame(name: str, data: BaseModel, position: Position | None = None) -> str:
