@@ -19,12 +19,14 @@ SECONDS = Histogram("quire_scheduler_seconds", "Length of a duty's run.", ["duty
 class Duty:
     """Something to do every so often. `run` returns how many things it dealt with, and bounds them itself.
 
-    Every duty must be safe to run in several processes at once, and to miss any number of times.
+    Every duty must be safe to run in several processes at once, and to miss any number of times. `close` leaves to
+    others what a run has begun.
     """
 
     name: str
     every: float  # seconds
     run: Callable[[], int]
+    close: Callable[[], None] = lambda: None
 
 
 class Loop:
@@ -33,9 +35,14 @@ class Loop:
         self._due = dict.fromkeys(duties, clock())
 
     def run(self, stop: threading.Event) -> None:
-        """Run duties until `stop`."""
+        """Run duties until `stop`, and close them."""
         while not stop.wait(self.step()):
             pass
+        for duty in self._due:
+            try:
+                duty.close()
+            except Exception:
+                log.exception("duty not closed", extra={"action": "duty_not_closed", "duty": duty.name})
 
     def step(self) -> float:
         """Run what is due; returns the seconds until something is."""

@@ -23,7 +23,7 @@ from scheduler import accounts, batching, compaction, forecasting, housekeeping,
 from scheduler.loop import Duty, Loop
 from scheduler.reaper import Reaper
 
-MAKING = 1.0  # seconds after which a round takes no more occurrences
+MAKING = 0.5  # seconds after which a round begins no slice of a schedule's batch
 ROUNDS = 5  # steps of some hundred rows, tens of milliseconds each
 
 
@@ -45,7 +45,7 @@ def duties(settings: Settings, database: Database) -> list[Duty]:
         Duty("reap", settings.tick_seconds, reaper.run),
         Duty("fire", 0.5, lambda: for_a_while(lambda: in_one(database, firing.fire))),
         Duty("plan", 1.0, lambda: in_one(database, planning.replan)),
-        Duty("make_batches", 0.5, lambda: maker.run(MAKING)),
+        Duty("make_batches", 0.25, lambda: maker.run(MAKING), maker.close),
         Duty("batches", settings.tick_seconds, batching.Batching(database, window=settings.batch_window).run),
         Duty("overdue_batches", 1.0, lambda: for_a_while(lambda: in_one(database, batches.expire_overdue))),
         Duty("webhooks", 0.5, outbox.run),

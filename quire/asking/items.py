@@ -27,7 +27,15 @@ class Owner:
     quotas: Quotas
 
 
-def read_items(find: Find, owner: Owner, batch: Batch, entries: Iterable[SentItem], most: int) -> Iterator[Item]:
+def read_items(
+    find: Find,
+    owner: Owner,
+    batch: Batch,
+    entries: Iterable[SentItem],
+    most: int,
+    *,
+    most_problems: int = MAX_PROBLEMS,
+) -> Iterator[Item]:
     """Yield the items of a batch; the first problem ends that, and further ones are only looked for.
 
     Raises:
@@ -44,7 +52,7 @@ def read_items(find: Find, owner: Owner, batch: Batch, entries: Iterable[SentIte
             item = reader.read(number, entry)
         except BadRequest as error:
             problems += entry.blame(error)
-            if len(problems) >= MAX_PROBLEMS:
+            if len(problems) >= most_problems:
                 break
             continue
         if not problems:
@@ -53,7 +61,7 @@ def read_items(find: Find, owner: Owner, batch: Batch, entries: Iterable[SentIte
         first = problems[0]
         where = f"line {first.line}: " if first.line is not None else ""
         what = f"{first.field}: {first.message}" if first.field else first.message
-        raise InvalidField(f"{where}{what}", fields=tuple(problems[:MAX_PROBLEMS]))
+        raise InvalidField(f"{where}{what}", fields=tuple(problems[:most_problems]))
 
 
 class ItemReader:

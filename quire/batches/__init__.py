@@ -14,7 +14,7 @@ from quire.batches.feeding import Feeder, is_hungry
 from quire.batches.forgetting import erase_some, forget, forget_received, remove_some
 from quire.batches.opening import Draft, Item, add_items, discard, open_batch, release
 from quire.batches.reading import Cursor, Place, find, places
-from quire.batches.taking import Begin, Limits, take
+from quire.batches.taking import Begin, Limits, take, take_in_pieces
 
 __all__ = [
     "Begin",
@@ -41,4 +41,5 @@ __all__ = [
     "release",
     "remove_some",
     "take",
+    "take_in_pieces",
 ]

@@ -1,6 +1,6 @@
 """Taking a batch in: opened, filled piece by piece, released. On any error nothing is left of it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -30,7 +30,24 @@ def take(
     items: Callable[[Batch], Iterable[Item]],
     may_run: Callable[[Session, Batch], bool],
 ) -> Batch | None:
-    """Take a batch in, in many transactions.
+    """Take a batch in at once; see `take_in_pieces`."""
+    pieces = take_in_pieces(begin, draft, limits, items, may_run)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            taken: Batch | None = end.value
+            return taken
+
+
+def take_in_pieces(
+    begin: Begin,
+    draft: Draft,
+    limits: Limits,
+    items: Callable[[Batch], Iterable[Item]],
+    may_run: Callable[[Session, Batch], bool],
+) -> Generator[None, None, Batch | None]:
+    """Take a batch in, in many transactions, and pause after each; one that is closed in a pause is discarded.
 
     Args:
         begin: a transaction that may write the tenant's rows.
@@ -51,6 +68,7 @@ def take(
         for piece in _pieces(items(batch)):
             with begin() as session:
                 add_items(session, batch, piece)
+            yield
         released = _released(begin, batch, may_run)
     finally:
         if released is None:

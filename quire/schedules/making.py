@@ -1,8 +1,12 @@
-"""Making the batch of an occurrence. However often it is tried, and by whom, one batch is released."""
+"""Making the batch of an occurrence. However often it is tried, and by whom, one batch is released.
+
+A large one is made in slices of some hundred items, for a scheduler has other things to do. What is made so far is
+a batch that nobody sees; if its scheduler is lost, another begins anew.
+"""
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -30,9 +34,10 @@ from quire.webhooks.events import News, tell
 log = logging.getLogger(__name__)
 
 Key = tuple[UUID, datetime]
+Slices = Generator[None, None, bool]
 
-LEASE = timedelta(seconds=120)  # after that an occurrence whose scheduler was lost is tried again
-BUSY, OUT = timedelta(seconds=2), timedelta(seconds=30)  # until one that waits for a batch, or for quotas, is
+LEASE = timedelta(seconds=60)  # after the last slice: then one whose scheduler was lost is tried again
+NOW, BUSY, OUT = timedelta(), timedelta(seconds=2), timedelta(seconds=30)  # for a batch, for quotas
 WHY = 500  # characters
 
 
@@ -64,34 +69,58 @@ class Maker:
         self._ring = ring
         self._catalogue = catalogue
         self._limits = limits
+        self._begun: tuple[Key, Slices] | None = None
 
     def run(self, seconds: float) -> int:
-        """Try occurrences that are due, one after the other, and take none after so many seconds.
+        """Try occurrences that are due, one after the other, and begin no slice after so many seconds.
 
-        Returns how many got their batch, or their end. One that fails in a way that nobody thought of is put off.
+        Returns how many got their batch, or their end. The next run goes on where this one stops.
         """
         done, end = 0, time.monotonic() + seconds
         while time.monotonic() < end:
-            with self._database.service() as session:
-                key = _take(session)
-            if key is None:
-                break
-            try:
-                done += self.make(key)
-            except Exception:
-                log.exception("occurrence failed", extra={"action": "occurrence_failed", "schedule": str(key[0])})
+            if self._begun is None:
                 with self._database.service() as session:
-                    _wait(session, key, OUT, "it could not be made; the server's log says why")
+                    key = _take(session)
+                if key is None:
+                    break
+                self._begun = key, self.make(key)
+            done += self._step(*self._begun)
         return done
 
-    def make(self, key: Key) -> bool:
-        """Try one."""
+    def close(self) -> None:
+        """Leave the one that was begun to others."""
+        if self._begun is not None:
+            (key, slices), self._begun = self._begun, None
+            slices.close()
+            with self._database.service() as session:
+                _wait(session, key, NOW)
+
+    def _step(self, key: Key, slices: Slices) -> int:
+        """Make one slice; returns 1 for the last. One that fails in a way that nobody thought of is put off."""
+        self._begun = None
+        try:
+            next(slices)
+            with self._database.service() as session:
+                _wait(session, key, LEASE)
+        except StopIteration as end:
+            return int(end.value)
+        except Exception:
+            log.exception("occurrence failed", extra={"action": "occurrence_failed", "schedule": str(key[0])})
+            slices.close()
+            with self._database.service() as session:
+                _wait(session, key, OUT, "it could not be made; the server's log says why")
+            return 0
+        self._begun = key, slices
+        return 0
+
+    def make(self, key: Key) -> Slices:
+        """Try one; returns whether it got its batch, or its end."""
         with self._database.service() as session:
             order = self._order(session, key)
         if not isinstance(order, DueBatch):
             return order
         try:
-            made = batches.take(
+            made = yield from batches.take_in_pieces(
                 self._database.service,
                 order.draft,
                 self._limits,
@@ -146,7 +175,8 @@ class Maker:
                 return self._catalogue.find(session, need)
 
         asked = entries(order.target, order.key, order.zone, order.number)
-        return read_items(find, order.owner, batch, asked, self._limits.items)
+        # One problem is all that is told, and a search for more would be one long slice.
+        return read_items(find, order.owner, batch, asked, self._limits.items, most_problems=1)
 
     def _fail(self, order: DueBatch, why: str) -> bool:
         with self._database.service() as session:
@@ -198,7 +228,7 @@ def _start(session: Session, order: DueBatch, batch: Batch) -> bool:
     return True
 
 
-def _wait(session: Session, key: Key, again: timedelta, why: str) -> None:
+def _wait(session: Session, key: Key, again: timedelta, why: str | None = None) -> None:
     row = session.get(Occurrence, key, with_for_update=True)
     if row is not None and row.state is OccurrenceState.DUE:
-        row.look_at, row.why = now(session) + again, why[:WHY]
+        row.look_at, row.why = now(session) + again, why and why[:WHY]

@@ -12,9 +12,9 @@ from sqlalchemy import func, select, update
 from quire import ids, testing
 from quire.asking.drafting import Catalogue
 from quire.asking.tokenizing import Tokenizers
-from quire.batches import Limits
+from quire.batches import Limits, taking
 from quire.schedules import firing, making, planning
-from quire.schedules.making import Maker
+from quire.schedules.making import Maker, Slices
 from quire.schedules.target import Target
 from quire.schedules.timing import Timing
 from quire.spec import Spec
@@ -25,6 +25,7 @@ from quire.store.schedule import OccurrenceState
 from quire.testing import MODEL, RING, Place
 from scheduler import housekeeping
 from scheduler.batching import Batching
+from scheduler.loop import Duty, Loop
 from tests.integration import steps
 from tests.waiting import in_background
 
@@ -63,6 +64,15 @@ def fire(place: Place) -> int:
 def maker(place: Place) -> Maker:
     catalogue = Catalogue(Tokenizers(), configured=(MODEL,), default_model=MODEL)
     return Maker(place.database, RING, catalogue, Limits(1_000, 100))
+
+
+def whole(slices: Slices) -> bool:
+    """Make all slices of an occurrence's batch."""
+    while True:
+        try:
+            next(slices)
+        except StopIteration as end:
+            return bool(end.value)
 
 
 def make(place: Place) -> int:
@@ -148,10 +158,10 @@ def test_an_occurrence_whose_scheduler_died_in_the_middle_gets_one_batch(place: 
         return items(*arguments)
 
     slow._items = stopped  # type: ignore[method-assign]
-    zombie = in_background(slow.make, key)
+    zombie = in_background(whole, slow.make(key))
     assert reached.wait(30)
 
-    assert maker(place).make(key)  # another, when the lease is over
+    assert whole(maker(place).make(key))  # another, when the lease is over
     go.set()
 
     assert zombie.result(30) is False
@@ -421,10 +431,10 @@ def test_one_that_fails_beyond_what_was_thought_of_keeps_no_other_from_its_batch
     fire(place)
     real = Maker.make
 
-    def broken(self: Maker, key: tuple[UUID, datetime]) -> bool:
+    def broken(self: Maker, key: tuple[UUID, datetime]) -> Slices:
         if key[0] == bad:
             raise ZeroDivisionError
-        return real(self, key)
+        return (yield from real(self, key))
 
     monkeypatch.setattr(Maker, "make", broken)
 
@@ -444,6 +454,77 @@ def test_a_round_takes_no_more_once_its_time_is_over(place: Place) -> None:
 
     with place.database.service() as session:
         assert (session.scalars(select(Occurrence.look_at)).one() or now(session)) <= now(session)  # not put off
+
+
+FIVE = Target(template={"prompt": "{{title}}", "max_tokens": 8}, rows=[{"title": f"Title {n}"} for n in range(5)])
+
+
+@pytest.fixture
+def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices are of two items."""
+    monkeypatch.setattr(taking, "PIECE", 2)
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_other_duties_run_between_the_slices_of_a_large_batch(place: Place) -> None:
+    add(place, FIVE)
+    fire(place)
+    sliced, seen = maker(place), []
+
+    def look() -> int:
+        with place.database.service() as session:
+            seen.append((session.scalar(select(Batch.state)), count(place, BatchItem)))
+        return 0
+
+    loop = Loop([Duty("make", 0, lambda: sliced.run(0.001)), Duty("look", 0, look)])
+    while not occurrences(place, OccurrenceState.STARTED):
+        loop.step()
+
+    assert list(dict.fromkeys(seen)) == [*[(BatchState.RECEIVING, n) for n in (2, 4, 5)], (BatchState.RUNNING, 5)]
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_each_slice_makes_the_lease_longer(place: Place) -> None:
+    add(place, FIVE)
+    fire(place)
+    sliced = maker(place)
+    sliced.run(0.001)
+    look_again(place)
+    assert maker(place).run(0) == 0
+    sliced.run(0.001)
+
+    [row] = occurrences(place)
+    with place.database.service() as session:
+        assert row.look_at is not None
+        assert row.look_at > now(session) + making.LEASE / 2
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_a_scheduler_that_stops_leaves_what_it_has_begun_to_others_at_once(place: Place) -> None:
+    add(place, FIVE)
+    fire(place)
+    stopped = maker(place)
+    stopped.run(0.001)
+    assert count(place, BatchItem) == 2
+
+    stopped.close()
+
+    assert (count(place, Batch), count(place, BatchItem)) == (0, 0)
+    assert make(place) == 1
+    assert (count(place, Batch), count(place, BatchItem)) == (1, 5)
+
+
+@pytest.mark.usefixtures("in_twos")
+def test_a_row_that_is_wrong_in_a_later_slice_fails_the_whole(place: Place) -> None:
+    rows = [{"title": "Title"}, {"title": "Title"}, {"title": ""}, {"title": "Title"}]
+    add(place, Target(template=FIVE.template, rows=rows))
+    fire(place)
+
+    assert make(place) == 1
+
+    [row] = occurrences(place, OccurrenceState.FAILED)
+    assert "rows.2" in (row.why or "")
+    assert (count(place, Batch), count(place, BatchItem)) == (0, 0)
 
 
 def test_old_occurrences_and_versions_go_and_what_waits_stays(place: Place) -> None:

@@ -23,12 +23,14 @@ import sys
 from quire import testing
 from quire.asking.drafting import Catalogue
 from quire.asking.tokenizing import Tokenizers
-from quire.batches import Limits
+from quire.batches import Limits, taking
 from quire.database import Database
 from quire.schedules import firing, making
 
 url, where = sys.argv[1:]
 database = Database(testing.sqlalchemy_url(url), name="killed")
+catalogue = Catalogue(Tokenizers(), configured=[testing.MODEL], default_model=testing.MODEL)
+maker = making.Maker(database, testing.RING, catalogue, Limits(50_000, 100))
 
 def stop():
     print("inside", flush=True)
@@ -38,6 +40,13 @@ if where == "firing":
     with database.service() as session:
         assert firing.fire(session) == 5
         stop()
+elif where == "slice":
+    taking.PIECE = 1
+    with database.service() as session:
+        key = making._take(session)
+    slices = maker.make(key)
+    next(slices)
+    stop()
 else:
     start = making._start
     def stopping(*arguments):
@@ -45,8 +54,7 @@ else:
         stop()
         return True
     making._start = stopping
-    catalogue = Catalogue(Tokenizers(), configured=[testing.MODEL], default_model=testing.MODEL)
-    making.Maker(database, testing.RING, catalogue, Limits(50_000, 100)).run(5)
+    maker.run(5)
 """
 
 
@@ -104,6 +112,19 @@ def test_a_scheduler_killed_while_making_leaves_one_batch_for_each_occurrence(
         )
     assert [forgotten(place) for _ in range(3)] == [1, 1, 0]  # what it had taken in: an item, and its batch
     assert_each_has_one(place, 5)
+
+
+def test_a_scheduler_killed_between_slices_leaves_one_batch(place: Place, postgres_url: str) -> None:
+    schedules.add(place, schedules.FIVE)
+    assert schedules.fire(place) == 1
+
+    killed_inside(postgres_url, "slice")
+
+    assert schedules.count(place, BatchItem) == 1
+    schedules.look_again(place)  # its lease is over
+    assert [schedules.make(place), schedules.make(place)] == [1, 0]
+    with place.database.service() as session:
+        assert session.scalars(select(Batch.total).where(Batch.state == BatchState.RUNNING)).all() == [5]
 
 
 def forgotten(place: Place) -> int:

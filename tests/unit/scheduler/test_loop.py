@@ -152,3 +152,17 @@ def test_a_bounded_step_is_repeated_until_nothing_is_left_or_its_time_is_over() 
 
     assert for_a_while(lambda: next(steps)) == 5
     assert for_a_while(lambda: 4, seconds=0) == 4
+
+
+def test_duties_are_closed_at_the_end_also_behind_one_that_fails(clock: Clock, diary: Diary) -> None:
+    stop = threading.Event()
+    stop.set()
+    closes = Duty("closes", 1.0, lambda: 0, lambda: diary.done.append("closed"))
+
+    Loop([Duty("breaks", 1.0, lambda: 0, fails_to_close), closes], clock).run(stop)
+
+    assert diary.done == ["closed"]
+
+
+def fails_to_close() -> None:
+    raise RuntimeError("no database")
