@@ -1,7 +1,7 @@
 """How many tunes are what was asked for: `python -m bench.tunes --model checkpoints/quire-tunes`.
 
-Each is drawn once, at default settings and with the seeds from 1, and looked at by the check before delivery; none
-is drawn anew. Styles come in turn, each in all its meters, and keys in all modes.
+Each is drawn once, as the checkpoint has it and with the seeds from 1, and looked at by the check before delivery;
+none is drawn anew. Styles come in turn, each in all its meters, and keys in all modes.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from worker.creative import music
 from worker.creative.abc import document, wanted
 from worker.creative.checking import faults
 from worker.creative.tunes import TuneConstraint, Vocabulary
+from worker.defaults import sampling_of
 from worker.engine import Delta, Engine, Finished, Request
 
 KEYS = ("G major", "D major", "A major", "E minor", "A dorian", "D mixolydian", "C major", "F major", "B minor")
@@ -71,12 +72,20 @@ def asked() -> Iterator[Music]:
         )  # fmt: skip
 
 
-def request(engine: Engine, vocabulary: Vocabulary, tune: Music, seed: int, clock: Clock) -> Request:
+def request(
+    engine: Engine, vocabulary: Vocabulary, own: Parameters, tune: Music, seed: int, clock: Clock
+) -> Request:
     form: Form = music.form_of(tune)
     prompt = engine.tokenizer.encode(f"<{tune.style}><{tune.meter}><{tune.key}>\n")
     most = min(budget.roomy(form), engine.context_length - len(prompt))
     plan = music.requests(
-        tune, Parameters(max_tokens=most), [0], vocabulary=vocabulary, seed=seed, retry=0, prompt=prompt
+        tune,
+        own.model_copy(update={"max_tokens": most}),
+        [0],
+        vocabulary=vocabulary,
+        seed=seed,
+        retry=0,
+        prompt=prompt,
     )
     make = plan[0].constraint
     if make is None:
@@ -87,13 +96,14 @@ def request(engine: Engine, vocabulary: Vocabulary, tune: Music, seed: int, cloc
 def measure(model: str, tunes: int) -> dict[str, object]:
     engine = Engine.load(model, slots=SLOTS)
     vocabulary = Vocabulary(engine.tokenizer.texts, size=engine.vocab_size, end_ids=engine.tokenizer.end_ids)
+    own = Parameters.model_validate(sampling_of(model))
     clock = Clock()
     engine.start()
     began = time.perf_counter()
     running: list[tuple[Drawn, Future[Finished]]] = []
     for seed, tune in enumerate(islice(asked(), tunes), start=1):
         drawn = Drawn(tune)
-        running.append((drawn, engine.submit(request(engine, vocabulary, tune, seed, clock), drawn.take)))
+        running.append((drawn, engine.submit(request(engine, vocabulary, own, tune, seed, clock), drawn.take)))
     ends = Counter(future.result().reason for _, future in running)
     seconds = time.perf_counter() - began
     stats = engine.stats()
