@@ -66,7 +66,9 @@ def drop_if_slow(request: Request) -> None:
     A time-out of sending would begin anew with each bit of room that the kernel finds in its buffers.
     """
     connection = request.environ.get("gunicorn.socket")
-    if isinstance(connection, socket.socket) and connection.family in {socket.AF_INET, socket.AF_INET6}:
+    if not isinstance(connection, socket.socket) or connection.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS has not
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
 
 
