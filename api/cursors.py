@@ -2,10 +2,30 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
+from typing import Protocol, TypedDict
 from uuid import UUID
 
 from quire import ids
 from quire.errors import FieldProblem, InvalidCursor
+
+
+class Identified(Protocol):
+    @property
+    def id(self) -> UUID: ...
+
+
+class Place(TypedDict):
+    """Where a page of a list ends."""
+
+    has_more: bool
+    next_cursor: str | None
+
+
+def place(prefix: str, rows: Sequence[Identified], limit: int) -> Place:
+    """Return where a page of so many rows ends, of which one more was read if there are more."""
+    more = len(rows) > limit
+    return Place(has_more=more, next_cursor=cursor(prefix, rows[limit - 1].id) if more else None)
 
 
 def cursor(prefix: str, last: UUID) -> str:

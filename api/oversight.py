@@ -1,7 +1,7 @@
 """The operator's views: which workers there are, and which jobs are stuck."""
 
 from api import presenter, responses
-from api.cursors import cursor, position
+from api.cursors import place, position
 from api.schemas import PageQuery, StuckQuery
 from quire import ids
 from quire.database import Database
@@ -18,20 +18,16 @@ class Oversight:
         after = position(ids.WORKER, query.after)
         with self._database.service() as session:
             rows = oversight.workers(session, after=after, limit=query.limit + 1)
-        more = len(rows) > query.limit
         return responses.WorkerPage(
             data=[presenter.worker(row) for row in rows[: query.limit]],
-            has_more=more,
-            next_cursor=cursor(ids.WORKER, rows[query.limit - 1].id) if more else None,
+            **place(ids.WORKER, rows, query.limit),
         )
 
     def stuck(self, query: StuckQuery) -> responses.StuckPage:
         after = position(ids.JOB, query.after)
         with self._database.service() as session:
             rows = oversight.stuck_jobs(session, seconds=query.seconds, after=after, limit=query.limit + 1)
-        more = len(rows) > query.limit
         return responses.StuckPage(
             data=[presenter.stuck(row) for row in rows[: query.limit]],
-            has_more=more,
-            next_cursor=cursor(ids.JOB, rows[query.limit - 1].id) if more else None,
+            **place(ids.JOB, rows, query.limit),
         )

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from api import presenter, queries, responses
 from api.binding import Volume
-from api.cursors import cursor, position
+from api.cursors import place, position
 from api.presenter import Facts
 from api.schemas import JobQuery
 from api.waiting import Mark
@@ -197,11 +197,9 @@ class JobReader:
             key = self._key(session, tenant_id)
             rows = queries.newest_jobs(session, tenant_id, wanted, before=before, limit=query.limit + 1)
             shown = self._in_list(session, key, rows[: query.limit])
-        more = len(rows) > query.limit
         return responses.JobPage(
             data=shown,
-            has_more=more,
-            next_cursor=cursor(ids.JOB, rows[query.limit - 1].id) if more else None,
+            **place(ids.JOB, rows, query.limit),
         )
 
     def _in_list(self, session: Session, key: DataKey, rows: Sequence[Job]) -> list[responses.JobInList]:

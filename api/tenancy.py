@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from api import presenter, queries, responses
 from api.auth import NewKey
-from api.cursors import cursor, position
+from api.cursors import place, position
 from api.schemas import KeyQuery, KeyRequest, TenantChange, TenantQuery, TenantRequest
 from quire import ids, tenants
 from quire.crypto import KeyRing
@@ -72,11 +72,9 @@ class Tenancy:
         before = position(ids.TENANT, query.after)
         with self._database.service() as session:
             rows = queries.newest_tenants(session, name=query.name, before=before, limit=query.limit + 1)
-        more = len(rows) > query.limit
         return responses.TenantPage(
             data=[presenter.tenant(row) for row in rows[: query.limit]],
-            has_more=more,
-            next_cursor=cursor(ids.TENANT, rows[query.limit - 1].id) if more else None,
+            **place(ids.TENANT, rows, query.limit),
         )
 
     def suspend(self, tenant_id: UUID) -> responses.Tenant:
@@ -124,11 +122,9 @@ class Tenancy:
         with self._database.service() as session:
             _tenant(session, tenant_id)
             rows = queries.newest_keys(session, tenant_id, before=before, limit=query.limit + 1)
-        more = len(rows) > query.limit
         return responses.KeyPage(
             data=[presenter.key(row) for row in rows[: query.limit]],
-            has_more=more,
-            next_cursor=cursor(ids.KEY, rows[query.limit - 1].id) if more else None,
+            **place(ids.KEY, rows, query.limit),
         )
 
     def revoke_key(self, tenant_id: UUID, key_id: UUID) -> None:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.cursors import cursor, position
+from api.cursors import place, position
 from api.schedules import answers
 from api.schedules.requests import (
     OccurrenceQuery,
@@ -91,11 +91,9 @@ class Schedules:
         with self._database.tenant(tenant_id) as session:
             rows = session.scalars(wanted.limit(query.limit + 1)).all()
             key, moment = self._key(session, tenant_id), now(session)
-        more = len(rows) > query.limit
         return answers.SchedulePage(
             data=[_shown(row, key, moment) for row in rows[: query.limit]],
-            has_more=more,
-            next_cursor=cursor(ids.SCHEDULE, rows[query.limit - 1].id) if more else None,
+            **place(ids.SCHEDULE, rows, query.limit),
         )
 
     def delete(self, tenant_id: UUID, schedule_id: UUID) -> None:
