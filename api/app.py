@@ -32,7 +32,8 @@ from api.submission import Submissions
 from api.tenancy import Tenancy
 from api.throttle import Failures
 from api.waiting import Listens, WaitingRoom
-from api.webhooks import Webhooks
+from api.webhooks.deliveries import Deliveries
+from api.webhooks.keeping import Endpoints
 from quire.asking.drafting import Catalogue
 from quire.asking.tokenizing import Tokenizers
 from quire.batches import Limits
@@ -89,7 +90,8 @@ def create_app(
         bulk_submissions=BulkSubmissions(intake),
         batches=native,
         schedules=Schedules(database, ring, catalogue, most=settings.max_schedules),
-        webhooks=Webhooks(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
+        endpoints=Endpoints(database, ring, allow_private=settings.webhook_private, most=settings.max_webhooks),
+        deliveries=Deliveries(database),
         reader=reader,
         waiting=waiting,
         follower=Follower(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from api import responses, schemas, webhooks
+from api import responses, schemas
 from api.batches import answers as batch_answers
 from api.batches import requests as batch_requests
 from api.binding import MEDIA
@@ -14,6 +14,8 @@ from api.openai import answers
 from api.openai import schemas as openai
 from api.schedules import answers as schedule_answers
 from api.schedules import requests as schedule_requests
+from api.webhooks import answers as webhook_answers
+from api.webhooks import requests as webhook_requests
 from quire.artifacts import MEDIA_TYPES
 from quire.asking.books import ContinueRequest
 from quire.asking.request import JobRequest
@@ -221,20 +223,20 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/webhooks", "Webhooks", "Set up an endpoint; its secret is shown this once",
-        {201: Answer(webhooks.EndpointWithSecret)}, "jobs:write", body=webhooks.EndpointRequest,
+        {201: Answer(webhook_answers.EndpointWithSecret)}, "jobs:write", body=webhook_requests.EndpointRequest,
         errors=(400, 413, 415),
     ),
     Operation(
         "GET", "/v1/webhooks", "Webhooks", "List endpoints, newest first",
-        {200: Answer(webhooks.EndpointPage)}, "jobs:read", query=schemas.PageQuery, errors=(400,),
+        {200: Answer(webhook_answers.EndpointPage)}, "jobs:read", query=schemas.PageQuery, errors=(400,),
     ),
     Operation(
         "GET", "/v1/webhooks/{webhook_id}", "Webhooks", "Look at an endpoint",
-        {200: Answer(webhooks.ShownEndpoint)}, "jobs:read", errors=(404,),
+        {200: Answer(webhook_answers.ShownEndpoint)}, "jobs:read", errors=(404,),
     ),
     Operation(
         "PATCH", "/v1/webhooks/{webhook_id}", "Webhooks", "Change an endpoint, or switch it off or on",
-        {200: Answer(webhooks.ShownEndpoint)}, "jobs:write", body=webhooks.EndpointChange,
+        {200: Answer(webhook_answers.ShownEndpoint)}, "jobs:write", body=webhook_requests.EndpointChange,
         errors=(400, 404, 413, 415),
     ),
     Operation(
@@ -243,20 +245,20 @@ OPERATIONS = (
     ),
     Operation(
         "POST", "/v1/webhooks/{webhook_id}/rotate", "Webhooks", "Give an endpoint a new secret",
-        {200: Answer(webhooks.EndpointWithSecret)}, "jobs:write", body=webhooks.RotateRequest,
+        {200: Answer(webhook_answers.EndpointWithSecret)}, "jobs:write", body=webhook_requests.RotateRequest,
         errors=(400, 404, 413, 415),
     ),
     Operation(
         "POST", "/v1/webhooks/{webhook_id}/test", "Webhooks", "Send a test event",
-        {202: Answer(webhooks.ShownDelivery)}, "jobs:write", errors=(404,),
+        {202: Answer(webhook_answers.ShownDelivery)}, "jobs:write", errors=(404,),
     ),
     Operation(
         "GET", "/v1/webhooks/{webhook_id}/deliveries", "Webhooks", "List what was sent, newest first",
-        {200: Answer(webhooks.DeliveryPage)}, "jobs:read", query=schemas.PageQuery, errors=(400, 404),
+        {200: Answer(webhook_answers.DeliveryPage)}, "jobs:read", query=schemas.PageQuery, errors=(400, 404),
     ),
     Operation(
         "POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", "Webhooks", "Send it again, now",
-        {202: Answer(webhooks.ShownDelivery)}, "jobs:write", errors=(404,),
+        {202: Answer(webhook_answers.ShownDelivery)}, "jobs:write", errors=(404,),
     ),
     Operation(
         "GET", "/v1/models", "Models", "List the models that some worker has loaded",

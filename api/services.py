@@ -24,7 +24,8 @@ from api.schedules.keeping import Schedules
 from api.submission import Submissions
 from api.tenancy import Tenancy
 from api.waiting import WaitingRoom
-from api.webhooks import Webhooks
+from api.webhooks.deliveries import Deliveries
+from api.webhooks.keeping import Endpoints
 from quire.database import Database
 
 
@@ -47,7 +48,8 @@ class Services:
     bulk_submissions: BulkSubmissions
     batches: BatchServices
     schedules: Schedules
-    webhooks: Webhooks
+    endpoints: Endpoints
+    deliveries: Deliveries
     reader: JobReader
     waiting: WaitingRoom
     follower: Follower
