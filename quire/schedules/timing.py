@@ -3,7 +3,7 @@
 A cron expression is read in local time as Debian's cron does: what falls into an hour that is skipped is due right
 after it, and what falls into one that comes twice is due once; unless its minute or its hour is a wildcard: that
 is due whenever the clock shows it. A rule ignores local times that do not exist, as the RFC has it, and takes the
-first of those that come twice.
+first of those that come twice, also one of hours or minutes: in an hour that comes twice it is due once.
 """
 
 import re
@@ -27,13 +27,19 @@ PARTS = frozenset((
     *("FREQ", "UNTIL", "COUNT", "INTERVAL", "BYMINUTE", "BYHOUR", "BYDAY", "BYMONTHDAY"),
     *("BYYEARDAY", "BYWEEKNO", "BYMONTH", "BYSETPOS", "WKST"),
 ))  # fmt: skip
-FREQUENCIES = frozenset({"DAILY", "WEEKLY", "MONTHLY", "YEARLY"})
+STEPS = {"MINUTELY": timedelta(minutes=1), "HOURLY": timedelta(hours=1)}  # those that are within days
+# What may never come, and is then looked for hour by hour, or minute by minute.
+NOT_WITH = {
+    "MINUTELY": frozenset({"BYSETPOS", "BYMONTHDAY", "BYYEARDAY", "BYWEEKNO", "BYMONTH"}),
+    "HOURLY": frozenset({"BYSETPOS"}),
+}
+FREQUENCIES = frozenset({"DAILY", "WEEKLY", "MONTHLY", "YEARLY", *STEPS})
 NUMBERS = {
     "BYMINUTE": (0, 59), "BYHOUR": (0, 23), "BYMONTHDAY": (-31, 31), "BYYEARDAY": (-366, 366),
     "BYWEEKNO": (-53, 53), "BYMONTH": (1, 12), "BYSETPOS": (-366, 366),
 }  # fmt: skip
 DAY = re.compile(r"([+-]?[0-9]{1,2})?(?:MO|TU|WE|TH|FR|SA|SU)")
-WEEKS = {"YEARLY": 53, "MONTHLY": 5, "WEEKLY": 0, "DAILY": 0}  # the most that the number before a day may be
+WEEKS = {"YEARLY": 53, "MONTHLY": 5}  # the most that the number before a day may be
 MOST_A_DAY = 96  # times a day that a rule may name
 LONGEST = 500  # characters
 
@@ -108,7 +114,10 @@ class Timing:
         first = self.start.astimezone(zone).replace(tzinfo=None, microsecond=0, second=0)
         last = min(end, _until(until, zone)) if until else end
         # COUNT is of those that exist, so with one they are counted from the first.
-        begin = first if count is not None else moment.astimezone(zone).replace(tzinfo=None) - timedelta(days=1)
+        begin = first if count is not None else moment.astimezone(zone).replace(tzinfo=None) - timedelta(hours=1)
+        if step := STEPS.get(parts["FREQ"]):  # years of minutes are not walked through
+            step *= int(parts.get("INTERVAL", "1"))
+            first += max(0, (begin - first) // step) * step
         rule = ";".join(f"{name}={value}" for name, value in parts.items())
         exist = (_in_zone(each, zone) for each in _local(rule, first, begin, end.year + 1))
         for each in islice((each for each in exist if each is not None), count):
@@ -199,12 +208,14 @@ def _parts(rule: str) -> dict[str, str]:
     if unknown := parts.keys() - PARTS:
         raise NotATiming(f"has a part {min(unknown)} that is not supported")
     if parts.get("FREQ") not in FREQUENCIES:
-        raise NotATiming(
-            f"FREQ should be one of {', '.join(sorted(FREQUENCIES))}; what comes more often is cron's"
-        )
+        raise NotATiming(f"FREQ should be one of {', '.join(sorted(FREQUENCIES))}")
     times = [len(parts.get(name, "0").split(",")) for name in ("BYHOUR", "BYMINUTE")]
-    if times[0] * times[1] > MOST_A_DAY:
-        raise NotATiming(f"names more than {MOST_A_DAY} times a day; what comes more often is cron's")
+    if wrong := parts.keys() & NOT_WITH.get(parts["FREQ"], frozenset()):
+        raise NotATiming(f"{min(wrong)} does not go with FREQ={parts['FREQ']}")
+    if parts["FREQ"] not in STEPS and times[0] * times[1] > MOST_A_DAY:
+        raise NotATiming(
+            f"names more than {MOST_A_DAY} times a day; what comes more often is of FREQ=HOURLY or MINUTELY"
+        )
     for name in ("COUNT", "INTERVAL"):
         if not re.fullmatch(r"[1-9][0-9]{0,3}", parts.get(name, "1")):
             raise NotATiming(f"{name} should be a number from 1 to 9999")
@@ -217,7 +228,8 @@ def _check_numbers(parts: dict[str, str]) -> None:
         for number in parts[name].split(",") if name in parts else ():
             if not re.fullmatch(r"[+-]?[0-9]{1,3}", number) or not _is_within(int(number), least, most):
                 raise NotATiming(f"{name} should be of numbers from {least} to {most}, not {number}")
-    most = WEEKS["MONTHLY" if "BYMONTH" in parts and parts["FREQ"] == "YEARLY" else parts["FREQ"]]
+    frequency = "MONTHLY" if "BYMONTH" in parts and parts["FREQ"] == "YEARLY" else parts["FREQ"]
+    most = WEEKS.get(frequency, 0)
     for day in parts["BYDAY"].split(",") if "BYDAY" in parts else ():
         if not (found := DAY.fullmatch(day)) or (found[1] and not _is_within(int(found[1]), -most, most)):
             raise NotATiming(f"BYDAY should be of days, as MO or of a month or a year 1MO or -1FR, not {day}")

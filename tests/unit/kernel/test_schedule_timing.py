@@ -74,6 +74,42 @@ def test_a_rule_ignores_a_time_that_does_not_exist_and_takes_the_first_of_two() 
     assert [each[8:10] + each[-6:] for each in autumn] == ["24+02:00", "25+02:00", "26+01:00"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "after", "expected"),
+    [
+        # Clocks go forward: what would be in the hour that is left out is left out.
+        ("FREQ=HOURLY", "2026-03-29T00:30:00+01:00", "01:00+01:00 03:00+02:00 04:00+02:00"),
+        ("FREQ=MINUTELY;INTERVAL=30", "2026-03-29T01:00:00+01:00", "01:30+01:00 03:00+02:00 03:30+02:00"),
+        # Clocks go back: the first of the two hours has it.
+        ("FREQ=HOURLY", "2026-10-25T00:30:00+02:00", "01:00+02:00 02:00+02:00 03:00+01:00"),
+        ("FREQ=MINUTELY;INTERVAL=30", "2026-10-25T02:00:00+02:00", "02:30+02:00 03:00+01:00 03:30+01:00"),
+        ("FREQ=MINUTELY;INTERVAL=30", "2026-10-25T02:10:00+01:00", "03:00+01:00 03:30+01:00"),
+    ],
+)
+def test_hours_and_minutes_of_a_rule_are_those_of_the_clock_on_the_wall(
+    rule: str, after: str, expected: str
+) -> None:
+    series = Timing("rule", rule, "Europe/Paris", datetime(2026, 1, 1, tzinfo=UTC))
+    local = zone_of("Europe/Paris")
+    found = list(islice(series.after(datetime.fromisoformat(after)), len(expected.split())))
+
+    assert [
+        each.astimezone(local).isoformat()[11:16] + each.astimezone(local).isoformat()[-6:] for each in found
+    ] == (expected.split())
+
+
+def test_a_rule_of_minutes_keeps_its_steps_for_years_and_is_known_at_once() -> None:
+    start = datetime(2019, 1, 1, 0, 3, tzinfo=UTC)
+    series = Timing("rule", "FREQ=MINUTELY;INTERVAL=7", "UTC", start)
+    begin = time.process_time()
+
+    found = next(series.after(datetime(2026, 11, 28, 12, 0, tzinfo=UTC)))
+
+    assert (found - start) % timedelta(minutes=7) == timedelta()
+    assert timedelta() < found - datetime(2026, 11, 28, 12, 0, tzinfo=UTC) <= timedelta(minutes=7)
+    assert time.process_time() - begin < 0.5
+
+
 def test_a_count_is_of_times_that_exist() -> None:
     rule = "FREQ=DAILY;BYHOUR=2;BYMINUTE=30;COUNT=2"
 
@@ -116,7 +152,10 @@ def test_the_last_moments_of_a_long_time_are_found_without_walking_through_it() 
         ("cron", "@daily", "UTC"),
         ("cron", "0 0 * * *", "Europe/Atlantis"),
         ("cron", "0 0 * * *", "../../etc/passwd"),
-        ("rule", "FREQ=MINUTELY", "UTC"),
+        ("rule", "FREQ=SECONDLY", "UTC"),
+        ("rule", "FREQ=MINUTELY;BYHOUR=7;BYMONTH=2;BYMONTHDAY=30", "UTC"),
+        ("rule", "FREQ=HOURLY;BYMINUTE=0,30;BYSETPOS=3", "UTC"),
+        ("rule", "FREQ=HOURLY;INTERVAL=2;BYHOUR=1", "UTC"),  # START is in an even hour
         ("rule", "FREQ=DAILY;BYHOUR=0,1,2,3,4,5,6,7;BYMINUTE=" + ",".join(map(str, range(60))), "UTC"),
         ("rule", "FREQ=DAILY;COLOUR=RED", "UTC"),
         ("rule", "FREQ=DAILY;FREQ=DAILY", "UTC"),
@@ -152,6 +191,8 @@ def test_what_cannot_be_read_is_refused(kind: str, expression: str, zone: str) -
         "FREQ=WEEKLY;BYMONTH=2;BYMONTHDAY=30",
         "FREQ=MONTHLY;BYDAY=5MO;BYSETPOS=7",
         "FREQ=YEARLY;INTERVAL=2;BYMONTH=2;BYMONTHDAY=29",
+        "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=MINUTELY;INTERVAL=5040;BYHOUR=12;BYDAY=WE",
     ],
 )
 def test_what_never_comes_is_known_soon(rule: str) -> None:
@@ -167,6 +208,8 @@ def test_what_never_comes_is_known_soon(rule: str) -> None:
         ("FREQ=DAILY;INTERVAL=3;BYMONTH=1,2", "2026-11-28"),
         ("FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST=SU", "2031-12-30"),
         ("FREQ=MONTHLY;BYMONTHDAY=-1", "2024-02-29"),
+        ("FREQ=HOURLY;INTERVAL=5;BYDAY=SA", "2024-02-28"),
+        ("FREQ=MINUTELY;INTERVAL=45;BYHOUR=9,10", "2024-02-28"),
         ("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "2026-01-01"),
         ("FREQ=YEARLY;BYWEEKNO=1,53;BYDAY=MO,SU", "2026-06-01"),
         ("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29", "2093-01-01"),  # 2100 is no leap year
