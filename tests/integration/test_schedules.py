@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -465,6 +466,12 @@ def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking, "PIECE", 2)
 
 
+def make_slice(place: Place, sliced: Maker) -> None:
+    before = count(place, BatchItem)
+    while count(place, BatchItem) == before:
+        sliced.run(0.001)  # less than a slice takes, but enough to begin one
+
+
 @pytest.mark.usefixtures("in_twos")
 def test_other_duties_run_between_the_slices_of_a_large_batch(place: Place) -> None:
     add(place, FIVE)
@@ -480,23 +487,23 @@ def test_other_duties_run_between_the_slices_of_a_large_batch(place: Place) -> N
     while not occurrences(place, OccurrenceState.STARTED):
         loop.step()
 
-    assert list(dict.fromkeys(seen)) == [*[(BatchState.RECEIVING, n) for n in (2, 4, 5)], (BatchState.RUNNING, 5)]
+    received = [(BatchState.RECEIVING, number) for number in (2, 4, 5)]
+    assert [each for each in dict.fromkeys(seen) if each != (None, 0)] == [*received, (BatchState.RUNNING, 5)]
 
 
 @pytest.mark.usefixtures("in_twos")
 def test_each_slice_makes_the_lease_longer(place: Place) -> None:
     add(place, FIVE)
     fire(place)
-    sliced = maker(place)
-    sliced.run(0.001)
-    look_again(place)
-    assert maker(place).run(0) == 0
-    sliced.run(0.001)
+    with closing(maker(place)) as sliced:
+        make_slice(place, sliced)
+        look_again(place)
+        make_slice(place, sliced)
 
-    [row] = occurrences(place)
-    with place.database.service() as session:
-        assert row.look_at is not None
-        assert row.look_at > now(session) + making.LEASE / 2
+        [row] = occurrences(place)
+        with place.database.service() as session:
+            assert row.look_at is not None
+            assert row.look_at > now(session) + making.LEASE / 2
 
 
 @pytest.mark.usefixtures("in_twos")
@@ -504,7 +511,7 @@ def test_a_scheduler_that_stops_leaves_what_it_has_begun_to_others_at_once(place
     add(place, FIVE)
     fire(place)
     stopped = maker(place)
-    stopped.run(0.001)
+    make_slice(place, stopped)
     assert count(place, BatchItem) == 2
 
     stopped.close()

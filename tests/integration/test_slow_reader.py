@@ -31,7 +31,7 @@ from tests.integration import steps
 from tests.processes import answers, stop
 from tests.waiting import in_background, until
 
-PATIENCE = 3  # seconds, in place of the twenty that the server has
+PATIENCE = 5  # seconds, in place of the twenty that the server has
 PASSAGES = 8
 # Of all but the first two: more than the client has room for; more than the kernel keeps beside, up to 4 MB, so
 # that the server's thread waits for room.
