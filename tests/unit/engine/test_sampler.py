@@ -186,6 +186,26 @@ def test_a_mask_of_another_form_is_an_error(draw: Draw, allowed: "np.ndarray") -
 
 
 @BY_EACH
+@pytest.mark.parametrize(
+    "sampling", [{}, {"top_k": 3}, {"top_k": 50}, {"top_p": 0.9}, {"temperature": 0.0}], ids=str
+)
+def test_where_few_tokens_are_allowed_one_is_drawn_as_if_there_were_no_others(
+    draw: Draw, sampling: dict[str, float]
+) -> None:
+    logits = torch.stack([random_logits(6000, seed) for seed in range(40)])
+    chosen = np.random.default_rng(0)
+    allowed = np.zeros((40, 6000), np.bool_)
+    for i in range(40):
+        allowed[i, chosen.choice(6000, 1 + 2 * i, replace=False)] = True
+    rows = [row(seed=i, **sampling) for i in range(40)]
+
+    held = draw(logits, [replace(one, allowed=mask) for one, mask in zip(rows, allowed, strict=True)], NO_END)
+    alone = draw(logits.masked_fill(torch.from_numpy(~allowed), -1e30), rows, NO_END)
+
+    assert [drawn.token for drawn in held] == [drawn.token for drawn in alone]
+
+
+@BY_EACH
 def test_a_redraw_uses_another_number(draw: Draw) -> None:
     rows = [row([1] * (i + 1), masked=masked) for i in range(30) for masked in ((), (63,))]
 

@@ -10,6 +10,7 @@ state follows from the tokens alone.
     regulated.py    五绝, 七绝, 五律, 七律
     dictionary.py   which English words there are, and how they are said
     lexicon.py      their syllables and rhymes
+    prefixes.py     their beginnings, and how tokens lengthen them
     words.py        the tokens that write them
     ends.py         the words that a line may end with
     measured.py     English lines of so many syllables, rhymed or not

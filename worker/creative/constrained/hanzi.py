@@ -99,7 +99,7 @@ class Hanzi:
         self._continuing = [item for item in vocabulary.by_bytes.items() if item[0][0] in _CONTINUATION]
         self._beginnings: dict[bytes, int] = {b"": 0}
         beginnings = [[self._number(text[:length]) for length in range(1, len(text))] for text in self.texts]
-        self._begins: Indices = np.array(beginnings, np.int32).reshape(-1, _BYTES - 1)
+        self._begins = np.array(beginnings, np.intp).reshape(-1, _BYTES - 1)
 
     def can_rhyme(self, most: int) -> bool:
         """Whether verse can be written in which so many characters of one rhyme are used up."""
@@ -114,7 +114,7 @@ class Hanzi:
     def begun_by(self, characters: Truths) -> Truths:
         """Return for each beginning of a character whether one of these begins so."""
         begun = np.zeros(len(self._beginnings), np.bool_)
-        begun[self._begins[characters]] = True
+        begun[self._begins.compress(characters, axis=0)] = True  # truths as an index take several times as long
         return begun
 
     @lru_cache(maxsize=512)  # noqa: B019 - lives as long as its worker

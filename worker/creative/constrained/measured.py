@@ -74,7 +74,7 @@ class MeasuredVerse:
             return self._within_word(tokens)
         mask = self._next_word(self._left, tokens)
         if self._may_end:
-            mask = mask | self._line_end()
+            mask |= self._line_end()
         return mask
 
     def accept(self, token: int) -> None:
@@ -106,12 +106,14 @@ class MeasuredVerse:
         if most > 0:
             may |= reach.near[most - 1] <= self._room(self._left, tokens)
         number = self._words.number(self._word)
-        if number is None:
-            return self._words.vocabulary.mask_of(reach.tokens[may])
-        left = self._after(number)
-        ends = self._ends.fits(number, self._left)
-        mask = self._next_word(left, tokens).copy()
+        mask = self._words.vocabulary.nothing() if number is None else self._behind_word(number, tokens)
         mask[reach.tokens[may]] = True
+        return mask
+
+    def _behind_word(self, number: int, tokens: int) -> Mask:
+        left = self._after(number)
+        mask = self._next_word(left, tokens)
+        ends = self._ends.fits(number, self._left)
         if ends:
             mask |= self._line_end()
         ends = ends and tokens > len(self._line.tail)
@@ -126,11 +128,9 @@ class MeasuredVerse:
         spaced = self._started
         mask = self._words.beginnings(spaced, self._inner_syllables(left), self._room(left, tokens))
         if left & self._ends.counted:
-            reach = self._words.spaced if spaced else self._words.bare
-            may = self._ends.within(reach, left, min(tokens - len(self._line.tail), LONGEST))
-            mask = mask.copy()
-            mask[reach.tokens[may]] = True
-        return mask
+            letters = min(tokens - len(self._line.tail), LONGEST)
+            return mask | self._ends.beginning(left, letters, spaced=spaced)
+        return mask.copy()
 
     def _line_end(self) -> Mask:
         vocabulary = self._words.vocabulary
@@ -175,11 +175,9 @@ class MeasuredVerse:
 
     def _after(self, number: int) -> int:
         """Return the syllables that are left behind a word."""
-        counts = int(self._words.lexicon.syllables[number])
         left = 0
-        for count in range(1, MOST_SYLLABLES + 1):
-            if counts & 1 << count:
-                left |= self._left >> count
+        for count in self._words.counts[number]:
+            left |= self._left >> count
         return left
 
     def _close_line(self, written: bytes) -> None:

@@ -57,9 +57,13 @@ class Vocabulary:
         found = (self.by_bytes.get(text[:length]) for length in range(1, min(len(text), self.longest) + 1))
         return [token for token in found if token is not None]
 
+    def nothing(self) -> Mask:
+        """Return a new mask that allows no token."""
+        return np.zeros(self.size, np.bool_)
+
     def mask_of(self, tokens: Sequence[int] | NDArray[np.integer]) -> Mask:
         """Return a mask that allows these tokens; it may be shared, so it cannot be changed."""
-        mask = np.zeros(self.size, np.bool_)
+        mask = self.nothing()
         mask[np.asarray(tokens, np.int64)] = True
         mask.flags.writeable = False
         return mask

@@ -117,32 +117,26 @@ static void penalise(const struct Draw *d, float *scores, int32_t *counts, int v
 /* The tokens that top_k leaves, in order, with their scores moved to the front of `scores`. */
 static int top_k(float *scores, int32_t *tokens, float *peaks, int vocabulary, int k) {
     const int stretches = (vocabulary + STRETCH - 1) / STRETCH;
-    float least = -INFINITY;
-    if (k > 0 && k < stretches) {
-        /* There are k stretches whose peaks reach `least`, so at least k scores do: the rest is out. */
-        for (int s = 0; s < stretches; s++) {
-            f32x16 peak = load(scores + s * STRETCH);
-            for (int i = LANES; i < STRETCH; i += LANES) peak = larger(load(scores + s * STRETCH + i), peak);
-            peaks[s] = largest_of(peak);
-        }
-        for (int s = stretches; s < padded(stretches); s++) peaks[s] = -INFINITY;
-        least = kth_largest(peaks, stretches, k);
-        int kept = 0;
-        for (int s = 0; s < stretches; s++) {
-            if (peaks[s] < least) continue;
-            const int end = (s + 1) * STRETCH < vocabulary ? (s + 1) * STRETCH : vocabulary;
-            for (int i = s * STRETCH; i < end; i++) {
-                scores[kept] = scores[i];
-                tokens[kept] = i;
-                kept += scores[i] >= least && scores[i] > -INFINITY;
-            }
-        }
-        for (int i = kept; i < padded(kept); i++) scores[i] = -INFINITY;
-        return keep_from(scores, tokens, kept, kth_largest(scores, kept, k));
+    for (int s = 0; s < stretches; s++) {
+        f32x16 peak = load(scores + s * STRETCH);
+        for (int i = LANES; i < STRETCH; i += LANES) peak = larger(load(scores + s * STRETCH + i), peak);
+        peaks[s] = largest_of(peak);
     }
-    for (int i = 0; i < vocabulary; i++) tokens[i] = i;
-    const int finite = keep_from(scores, tokens, vocabulary, -3.4028235e38f);
-    return k > 0 && k < finite ? keep_from(scores, tokens, finite, kth_largest(scores, finite, k)) : finite;
+    for (int s = stretches; s < padded(stretches); s++) peaks[s] = -INFINITY;
+    /* There are k stretches whose peaks reach `least`, so at least k scores do: the rest is out. */
+    const float least = k > 0 && k < stretches ? kth_largest(peaks, stretches, k) : -INFINITY;
+    int kept = 0;
+    for (int s = 0; s < stretches; s++) {
+        if (peaks[s] < least || peaks[s] == -INFINITY) continue; /* most are masked where few tokens are allowed */
+        const int end = (s + 1) * STRETCH < vocabulary ? (s + 1) * STRETCH : vocabulary;
+        for (int i = s * STRETCH; i < end; i++) {
+            scores[kept] = scores[i];
+            tokens[kept] = i;
+            kept += scores[i] >= least && scores[i] > -INFINITY;
+        }
+    }
+    for (int i = kept; i < padded(kept); i++) scores[i] = -INFINITY;
+    return k > 0 && k < kept ? keep_from(scores, tokens, kept, kth_largest(scores, kept, k)) : kept;
 }
 
 /* The token where the cumulative weight, in order of token id, passes the row's uniform number. */
