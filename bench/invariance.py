@@ -21,15 +21,34 @@ if "--mutation=strict" in sys.argv:  # before torch makes its first product
 
 import torch
 
+from bench import provenance, section
 from bench.engine import options as sizes
+from bench.engine.book import table
 from bench.engine.checkpoint import made
-from bench.report import Figure, merge
+from bench.report import RESULTS, Figure, merge, read
 from worker.engine import Delta, Engine, Request, Sampling, loading, running_batch
 from worker.engine.backends import plain
 from worker.engine.loading import LoadedModel, load_model
 
+NAME = "invariance"
+WRITER = "python -m bench.invariance"
+SHOWN = {
+    "invariance_fp32_differing": "fp32: jobs whose tokens or log-probabilities differ in any bit (asked: 0)",
+    "invariance_int8_differing": "int8: the same",
+    "invariance_int8_evictions": "evictions meanwhile, of each precision",
+    "invariance_int8_resumed": "taken up again from half of their tokens",
+    "invariance_int8_shared": "of prompts shared with others",
+    "mutation_strict_differing": "fp32 without MKL's strict mode and least rows: jobs that differ (must not be 0)",
+    "mutation_length_differing": "fp32 with attention over whole blocks: the same",
+    "mutation_scale_differing": "int8 with one scale for all rows of a step: the same",
+}
 SLOTS, CHUNK, EVICTED, RESUMED = 48, 48, 0.02, 0.3
 NEW_TOKENS = 8
+EXPLAINED = (
+    "Seeded jobs on a random model of GPT-2's 124M shape, contexts to 1,024, sampled in many ways: each alone, its "
+    "prompt at once, and all in changing company, with prompts in chunks, beginnings shared, evictions, and texts "
+    "taken up again. With a safeguard taken away differences must appear, or the comparison would show nothing."
+)
 
 Result = tuple[tuple[int, ...], tuple[float, ...]]
 
@@ -145,8 +164,8 @@ def _read(cache: plain.PlainCache, layer: int, qkv: torch.Tensor, step: Any) -> 
     queries = qkv.view(-1, 3, *cache._size)[:, 0]  # noqa: SLF001 - taking the safeguard away
     keys, values = cache._layers[layer]  # noqa: SLF001
     out = torch.empty(qkv.shape[0], *cache._size)  # noqa: SLF001
-    for row, (table, position) in enumerate(zip(step.tables, step.positions.tolist(), strict=True)):
-        k, v = (held[table].flatten(0, 1)[: position + 1].transpose(0, 1) for held in (keys, values))
+    for row, (blocks, position) in enumerate(zip(step.tables, step.positions.tolist(), strict=True)):
+        k, v = (held[blocks].flatten(0, 1)[: position + 1].transpose(0, 1) for held in (keys, values))
         scores = (k @ queries[row, :, :, None])[..., 0] * cache._scales[layer]  # noqa: SLF001
         out[row] = (torch.softmax(scores, dim=-1)[:, None] @ v)[:, 0]
     return out.flatten(1)
@@ -196,7 +215,7 @@ def main() -> int:
         setattr(loading, "kernels", lambda: None)  # noqa: B010 - the mutations are of the backend in plain torch
         mutate()
         found = study(source, precision, options.jobs)
-        merge("invariance", [_figure(f"mutation_{options.mutation}", found)])
+        _keep([_figure(f"mutation_{options.mutation}", found)])
         return int(not found.differing)
     figures, differing = [], 0
     for precision in options.precision or ("fp32", "int8"):
@@ -208,8 +227,23 @@ def main() -> int:
             Figure(f"invariance_{precision}_resumed", found.resumed, "jobs"),
             Figure(f"invariance_{precision}_shared", found.shared, "tokens"),
         ]
-    merge("invariance", figures)
+    _keep(figures)
     return int(differing > 0)
+
+
+def _keep(figures: Sequence[Figure]) -> None:
+    """Keep the figures, and write the section of docs/benchmarks.md from all that were kept."""
+    merge(NAME, figures)
+    made_now = provenance.of_now("bench.invariance", sys.argv[1:], ["torch"])
+    provenance.keep(NAME, figures[0].name, made_now, RESULTS)
+    kept = {figure.name: figure for figure in read(NAME)}
+    rows = [(text, f"{kept[name].value:,.0f} {kept[name].unit}") for name, text in SHOWN.items() if name in kept]
+    measured = provenance.read(NAME, RESULTS)
+    lines = ["## Whether a text depends on its company", "", EXPLAINED, ""]
+    lines += [*provenance.places(measured), *table(["", "figure"], rows)]
+    for one in measured.values():
+        lines += provenance.how(one)
+    section.put(WRITER, lines)
 
 
 def _figure(name: str, found: Study) -> Figure:
