@@ -45,7 +45,7 @@ SHOWN = {
 SLOTS, CHUNK, EVICTED, RESUMED = 48, 48, 0.02, 0.3
 NEW_TOKENS = 8
 EXPLAINED = (
-    "Seeded jobs on a random model of GPT-2's 124M shape, contexts to 1,024, sampled in many ways: each alone, its "
+    "Seeded jobs on a random model of the 124M shape, contexts to 1,024, sampled in many ways: each alone, its "
     "prompt at once, and all in changing company, with prompts in chunks, beginnings shared, evictions, and texts "
     "taken up again. With a safeguard taken away differences must appear, or the comparison would show nothing."
 )
