@@ -45,6 +45,7 @@ class Volume:
     subtitle: str
     language: str
     verse: bool
+    gap: str  # what stands between paragraphs of the text
     chapters: tuple[Chapter, ...]
     model: str
     seed: int
@@ -77,7 +78,7 @@ def _markdown(volume: Volume) -> bytes:
         f"- [{_plain(chapter.heading)}](#part-{number})" for number, chapter in enumerate(volume.chapters, 1)
     )
     chapters = [
-        f'<a id="part-{number}"></a>\n\n## {_plain(chapter.heading)}\n\n{_marked(chapter.text, volume.verse)}'
+        f'<a id="part-{number}"></a>\n\n## {_plain(chapter.heading)}\n\n{_marked(volume, chapter)}'
         for number, chapter in enumerate(volume.chapters, 1)
     ]
     head = [f"# {_plain(volume.title)}", f"*{_plain(' '.join(volume.subtitle.split()))}*", contents]
@@ -89,13 +90,14 @@ def _plain(text: str) -> str:
     return _MARKS.sub(r"\1\\", text)
 
 
-def _marked(text: str, verse: bool) -> str:
-    paragraphs = [_plain(each) for each in _paragraphs(text)]
-    return "\n\n".join(each.replace("\n", "\\\n" if verse else " ") for each in paragraphs)
+def _marked(volume: Volume, chapter: Chapter) -> str:
+    paragraphs = [_plain(each) for each in _paragraphs(volume, chapter)]
+    return "\n\n".join(each.replace("\n", "\\\n" if volume.verse else " ") for each in paragraphs)
 
 
-def _paragraphs(text: str) -> list[str]:
-    return [each.strip() for each in re.split(r"\n\s*\n", text.strip()) if each.strip()]
+def _paragraphs(volume: Volume, chapter: Chapter) -> list[str]:
+    between = r"\n" if volume.gap == "\n" else r"\n\s*\n"
+    return [each.strip() for each in re.split(between, chapter.text) if each.strip()]
 
 
 def _html(volume: Volume) -> bytes:
@@ -116,13 +118,13 @@ def _html(volume: Volume) -> bytes:
 def _section(volume: Volume, number: int) -> str:
     chapter = volume.chapters[number - 1]
     kind = ' class="verse"' if volume.verse else ""
-    body = _body(chapter, volume.verse)
+    body = _body(volume, chapter)
     return f'<section id="part-{number}"{kind}><h2>{_xml(chapter.heading)}</h2>{body}</section>'
 
 
-def _body(chapter: Chapter, verse: bool) -> str:
-    paragraphs = _paragraphs(chapter.text)
-    if not verse:
+def _body(volume: Volume, chapter: Chapter) -> str:
+    paragraphs = _paragraphs(volume, chapter)
+    if not volume.verse:
         return "".join(f"<p>{_xml(' '.join(each.split()))}</p>" for each in paragraphs)
     lines = []
     for each in paragraphs:

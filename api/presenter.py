@@ -200,6 +200,7 @@ def volume(row: store.Job, plan: Plan, pieces: Sequence[Piece], finished: dateti
         subtitle=plan.premise,
         language=plan.language,
         verse=plan.verse,
+        gap=plan.gap,
         chapters=tuple(Chapter(plan.parts[piece.index].heading, piece.text) for piece in pieces),
         model=row.model,
         seed=row.seed,

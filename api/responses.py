@@ -221,7 +221,7 @@ class Model(Response):
     vocab_size: int
     kind: Kind = Field(description="Of the jobs that it does.")
     renders: list[str] = Field(description="Artifacts that its workers can make.")
-    sampling: dict[str, float] = Field(description="How it is drawn from where a request does not say.")
+    sampling: dict[str, int | float] = Field(description="How it is drawn from where a request does not say.")
     numerics: str | None
     workers: int = Field(description="Workers alive.")
     default: bool

@@ -4,6 +4,7 @@ What cannot be parsed as HTTP never reaches the app: gunicorn would answer with 
 fault, which may be the one with the credential.
 """
 
+from errno import ETIMEDOUT
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -49,7 +50,10 @@ class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
     def handle_request(self, req: Any, conn: Any) -> Any:
         try:
             return super().handle_request(req, conn)
-        except TimeoutError:  # gunicorn would log it as an error of its own
+        except TimeoutError as error:
+            if error.errno != ETIMEDOUT:  # of something else than the connection
+                raise
+            # gunicorn would log it as an error of its own
             self.log.info("dropped a client that took nothing: %s", req.path)
             return False
 

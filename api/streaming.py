@@ -2,6 +2,7 @@
 
 import re
 import socket
+import struct
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -63,13 +64,17 @@ def shown(position: Position) -> str:
 def drop_if_slow(request: Request) -> None:
     """Have the kernel break the connection to a client that takes nothing, rather than wait for it with a thread.
 
-    A time-out of sending would begin anew with each bit of room that the kernel finds in its buffers.
+    Where there is no TCP, or it has no such time-out, it is one of sending: that begins anew with each bit of room
+    which the kernel finds in its buffers.
     """
     connection = request.environ.get("gunicorn.socket")
-    if not isinstance(connection, socket.socket) or connection.family not in {socket.AF_INET, socket.AF_INET6}:
+    if not isinstance(connection, socket.socket):
         return
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS has not
+    by_tcp = connection.family in {socket.AF_INET, socket.AF_INET6}
+    if by_tcp and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it, macOS has not
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, TAKE_SECONDS * 1000)
+    else:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", TAKE_SECONDS, 0))
 
 
 def _frame(name: str, data: BaseModel, position: Position | None = None) -> str:

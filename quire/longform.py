@@ -33,7 +33,7 @@ TAIL_TOKENS = 64  # of the text before a window, at least
 class PlannedPart(BaseModel):
     """One part. Sampling parameters that are null are the job's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     heading: str
     prompt: str | None = Field(default=None, description="Told to the model at the part's beginning.")
@@ -45,9 +45,9 @@ class PlannedPart(BaseModel):
 
 
 class Guard(BaseModel):
-    """What is done against loops, each by itself. What it is worth is measured by `python -m bench.longform`."""
+    """What is done against loops, each by itself; `python -m bench.longform quality` measures what it is worth."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     no_repeat: int = Field(default=12, ge=0, le=64, description="No span of so many tokens comes twice; 0: off.")
     penalty: float = Field(
@@ -70,9 +70,9 @@ class Guard(BaseModel):
 
 
 class Plan(BaseModel):
-    """What is to be written, with all that was left open decided."""
+    """What is to be written, with all that was left open decided; what a later version adds is passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
     title: str
     premise: str

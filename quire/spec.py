@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from quire.longform import Plan
 from quire.rules import Rules
@@ -15,8 +16,16 @@ TokenId = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,8})$")]
 Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 
+def models_own(schema: JsonDict) -> None:
+    """Name no default in a schema: a client that sent it would switch off what the model says."""
+    schema.pop("default", None)
+
+
 class Parameters(BaseModel):
-    """How tokens are drawn, and how many. Penalties as in the OpenAI reference, filters as in transformers."""
+    """How tokens are drawn, and how many. Penalties as in the OpenAI reference, filters as in transformers.
+
+    In a request the model's own values come before some of the defaults: see `JobRequest.drawn_as`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -26,11 +35,33 @@ class Parameters(BaseModel):
     )
     max_tokens: int = Field(default=128, ge=1, description="New tokens of each piece, at most.")
     min_tokens: int = Field(default=0, ge=0, description="No stop before.")
-    temperature: float = Field(default=1.0, ge=0, le=2, description="0 is greedy, as is any below 0.001.")
-    top_k: int = Field(default=0, ge=0, le=1000, description="0 is off.")
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    min_p: float = Field(default=0.0, ge=0, le=1)
-    repetition_penalty: float = Field(default=1.0, ge=0.01, le=10, description="Over prompt and piece.")
+    temperature: float = Field(
+        default=1.0,
+        ge=0,
+        le=2,
+        description="0 is greedy, as is any below 0.001. Default: the model's, else 1.",
+        json_schema_extra=models_own,
+    )
+    top_k: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="0 is off. Default: the model's, else 0.",
+        json_schema_extra=models_own,
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="Default: the model's, else 1.", json_schema_extra=models_own
+    )
+    min_p: float = Field(
+        default=0.0, ge=0, le=1, description="Default: the model's, else 0.", json_schema_extra=models_own
+    )
+    repetition_penalty: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=10,
+        description="Over prompt and piece. Default: the model's, else 1.",
+        json_schema_extra=models_own,
+    )
     presence_penalty: float = Field(default=0.0, ge=-2, le=2, description="Over the piece.")
     frequency_penalty: float = Field(default=0.0, ge=-2, le=2, description="Over the piece.")
     logit_bias: dict[TokenId, Bias] = Field(default={}, max_length=300, description="Token id to bias.")

@@ -19,7 +19,7 @@ class Model:
     vocab_size: int = 0
     kind: str = "text"  # of the jobs that it does
     renders: tuple[str, ...] = ()  # artifacts that its workers can make
-    sampling: Mapping[str, float] = field(default_factory=dict)  # where a request does not say
+    sampling: Mapping[str, int | float] = field(default_factory=dict)  # where a request does not say
     numerics: str | None = None
     workers: int = 0  # alive
     default: bool = False

@@ -49,7 +49,7 @@ class Delivery:
     id: str
     event_id: str = ""
     type: str = ""
-    subject: str | None = None  # the job or batch that the event is of
+    subject: str | None = None  # the id of what the event is of
     state: str = "pending"
     attempts: tuple[Attempt, ...] = ()
     due_at: datetime | None = None  # when it is tried next

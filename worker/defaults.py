@@ -27,13 +27,14 @@ def sampling_of(source: str) -> dict[str, float]:
         said = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ModelRefused(f"the {GENERATION_CONFIG_NAME} of {source} is no JSON: {error}") from error
+    if not isinstance(said, dict):
+        raise ModelRefused(f"the {GENERATION_CONFIG_NAME} of {source} is no JSON object")
     if not said.get("do_sample"):
         return {}
     found = {name: said[name] for name in OWN if said.get(name) is not None}
     try:
-        Parameters.model_validate(found)
+        return Parameters.model_validate(found).model_dump(include=set(found))
     except ValidationError as error:
         wrong = error.errors()[0]
         value = f"{wrong['loc'][0]} {wrong['input']!r}"
         raise ModelRefused(f"the {GENERATION_CONFIG_NAME} of {source} has {value}: {wrong['msg']}") from None
-    return found

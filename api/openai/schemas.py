@@ -10,7 +10,7 @@ from api.openai.fields import Prompts, ResponseInput
 from api.schemas import MAX_INT, Request
 from quire.asking.fields import MetadataKey, MetadataValue, Name, OneOrMore, Sequence, wrong
 from quire.asking.request import MAX_SEED
-from quire.spec import Parameters
+from quire.spec import Parameters, models_own
 
 NOT_FOR_COMPLETIONS = {"suffix": "the models here write on from a text, not between two"}
 # Of what OpenAI's clients send most, and the models here cannot do.
@@ -82,8 +82,12 @@ class ResponseRequest(Request):
     stream: bool = False
     store: Literal[True] = Field(default=True, description="All are stored until they are deleted.")
     max_output_tokens: int = Field(default=128, ge=1)
-    temperature: float = Field(default=1.0, ge=0, le=2)
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    temperature: float = Field(
+        default=1.0, ge=0, le=2, description="Default: the model's, else 1.", json_schema_extra=models_own
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="Default: the model's, else 1.", json_schema_extra=models_own
+    )
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED, description="Beside OpenAI's fields.")
     stop: Annotated[list[Sequence], OneOrMore] = Field(default=[], max_length=4, description="As `seed`.")
     truncation: Literal["auto", "disabled"] = Field(

@@ -43,7 +43,7 @@ class ShownDelivery(Response):
     object: Literal["webhook.delivery"] = "webhook.delivery"
     event_id: str
     type: str
-    subject: str | None = Field(description="The id of the job or batch that the event is of.")
+    subject: str | None = Field(description="The id of what the event is of.")
     state: DeliveryState
     attempts: list[ShownAttempt]
     due_at: Moment | None = Field(description="When it is tried next.")

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.cursors import cursor, position
+from api.cursors import place, position
 from api.schemas import PageQuery
 from api.webhooks.answers import EndpointPage, EndpointWithSecret, ShownEndpoint, shown_endpoint, shown_with_secret
 from api.webhooks.requests import EndpointChange, EndpointRequest, RotateRequest
@@ -67,11 +67,8 @@ class Endpoints:
             wanted = wanted.where(Endpoint.id < before)
         with self._database.tenant(tenant_id) as session:
             rows = session.scalars(wanted.limit(query.limit + 1)).all()
-        more = len(rows) > query.limit
         return EndpointPage(
-            data=[shown_endpoint(row) for row in rows[: query.limit]],
-            has_more=more,
-            next_cursor=cursor(ids.ENDPOINT, rows[query.limit - 1].id) if more else None,
+            data=[shown_endpoint(row) for row in rows[: query.limit]], **place(ids.ENDPOINT, rows, query.limit)
         )
 
     def one(self, tenant_id: UUID, endpoint: UUID) -> ShownEndpoint:

@@ -1,1 +1,1 @@
-"""What the guards of books do against loops: the same books with each of them, and what the texts are like."""
+"""Books: whether they loop, what they cost, and whether a killed one is the same."""

@@ -81,6 +81,10 @@ Parts = BeforeValidator(
 )
 
 
+class AskedGuard(Guard):
+    model_config = ConfigDict(extra="forbid")
+
+
 class BookRequest(BaseModel):
     """A book: what it is about, and its parts."""
 
@@ -90,7 +94,9 @@ class BookRequest(BaseModel):
     premise: Prompt = Field(description="What it is about; stands, or its longest words do, in every prompt.")
     form: Shape = Field(default="novel", description="Names the parts; an epic is verse.")
     language: Language = "en"
-    style: Heading | None = Field(default=None, description="A sentence behind the premise.")
+    style: Heading | None = Field(
+        default=None, description="A sentence behind the premise; in a header before the theme, or the author."
+    )
     parts: Annotated[list[BookPart], Parts] = Field(
         min_length=1, max_length=MOST_PARTS, description="Each part, or how many."
     )
@@ -100,7 +106,7 @@ class BookRequest(BaseModel):
         default=None, ge=FEWEST_WINDOW, description="New tokens for one prompt; default: a quarter of the context."
     )
 
-    guard: Guard = Guard()
+    guard: AskedGuard = AskedGuard()
 
     @model_validator(mode="after")
     def _one_length(self) -> Self:
@@ -166,8 +172,8 @@ def of_continuation(error: InvalidField) -> InvalidField:
     return InvalidField(f"{first.field}: {first.message}", fields=problems)
 
 
-def planned(asked: BookRequest, context: int, spans: Spans, *, first: int = 1) -> Plan:
-    """Decide what was left open, and see that it fits the model.
+def planned(asked: BookRequest, context: int, spans: Spans, earlier: Plan | None = None) -> Plan:
+    """Decide what was left open, and see that it fits the model. `earlier`: of the book that this goes on with.
 
     Raises:
         InvalidField: a length is less than a window or too much, or a prompt is too long for the context.
@@ -176,6 +182,7 @@ def planned(asked: BookRequest, context: int, spans: Spans, *, first: int = 1) -
     window = asked.window or max(FEWEST_WINDOW, context // 4)
     ending = min(MOST_ENDING, context // 8)
     premise = prepare(asked.premise).text.strip()
+    first = earlier.first + len(earlier.parts) if earlier else 1
     tokens_of = _tokens_of(asked, premise, spans)
     plan = Plan(
         title=asked.title,
@@ -183,7 +190,7 @@ def planned(asked: BookRequest, context: int, spans: Spans, *, first: int = 1) -
         form=asked.form,
         language=asked.language,
         style=asked.style,
-        header=_header(asked, premise, spans),
+        header=earlier.header if earlier else _header(asked, premise, spans),
         parts=tuple(_part(asked, number, part, tokens_of) for number, part in enumerate(asked.parts, first)),
         first=first,
         window=window,

@@ -126,8 +126,7 @@ def _tune(wanted: JobRequest, limits: Limits, spans: Spans) -> Composed:
 def _book(
     wanted: JobRequest, asked: BookRequest, limits: Limits, spans: Spans, earlier: Earlier | None
 ) -> Composed:
-    first_part = earlier.plan.first + len(earlier.plan.parts) if earlier else 1
-    plan = planned(asked, limits.context_length, spans, first=first_part)
+    plan = planned(asked, limits.context_length, spans, earlier.plan if earlier else None)
     first = opening(plan) + beginning(plan, plan.parts[0])
     spec = Spec(
         input=Input(title=plan.title, theme=plan.premise, style=plan.style, prompt=first),

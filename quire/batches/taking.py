@@ -47,7 +47,7 @@ def take_in_pieces(
     items: Callable[[Batch], Iterable[Item]],
     may_run: Callable[[Session, Batch], bool],
 ) -> Generator[None, None, Batch | None]:
-    """Take a batch in, in many transactions, and pause after each; one that is closed in a pause is discarded.
+    """Take a batch in, in many transactions, and pause between its pieces; closed in a pause, it is discarded.
 
     Args:
         begin: a transaction that may write the tenant's rows.
@@ -65,10 +65,11 @@ def take_in_pieces(
         batch = open_batch(session, draft, most_open=limits.open)
     released = None
     try:
-        for piece in _pieces(items(batch)):
+        for number, piece in enumerate(_pieces(items(batch))):
+            if number:
+                yield
             with begin() as session:
                 add_items(session, batch, piece)
-            yield
         released = _released(begin, batch, may_run)
     finally:
         if released is None:

@@ -101,7 +101,7 @@ class Maker:
         try:
             next(slices)
             with self._database.service() as session:
-                _wait(session, key, LEASE)
+                held = _wait(session, key, LEASE)
         except StopIteration as end:
             return int(end.value)
         except Exception:
@@ -110,7 +110,10 @@ class Maker:
             with self._database.service() as session:
                 _wait(session, key, OUT, "it could not be made; the server's log says why")
             return 0
-        self._begun = key, slices
+        if held:
+            self._begun = key, slices
+        else:
+            slices.close()
         return 0
 
     def make(self, key: Key) -> Slices:
@@ -228,7 +231,10 @@ def _start(session: Session, order: DueBatch, batch: Batch) -> bool:
     return True
 
 
-def _wait(session: Session, key: Key, again: timedelta, why: str | None = None) -> None:
+def _wait(session: Session, key: Key, again: timedelta, why: str | None = None) -> bool:
+    """Have it looked at again so much later; returns False if there is nothing more to make."""
     row = session.get(Occurrence, key, with_for_update=True)
-    if row is not None and row.state is OccurrenceState.DUE:
-        row.look_at, row.why = now(session) + again, why and why[:WHY]
+    if row is None or row.state is not OccurrenceState.DUE:
+        return False
+    row.look_at, row.why = now(session) + again, why and why[:WHY]
+    return True

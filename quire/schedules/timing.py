@@ -209,9 +209,9 @@ def _parts(rule: str) -> dict[str, str]:
         raise NotATiming(f"has a part {min(unknown)} that is not supported")
     if parts.get("FREQ") not in FREQUENCIES:
         raise NotATiming(f"FREQ should be one of {', '.join(sorted(FREQUENCIES))}")
-    times = [len(parts.get(name, "0").split(",")) for name in ("BYHOUR", "BYMINUTE")]
     if wrong := parts.keys() & NOT_WITH.get(parts["FREQ"], frozenset()):
         raise NotATiming(f"{min(wrong)} does not go with FREQ={parts['FREQ']}")
+    times = [len(parts.get(name, "0").split(",")) for name in ("BYHOUR", "BYMINUTE")]
     if parts["FREQ"] not in STEPS and times[0] * times[1] > MOST_A_DAY:
         raise NotATiming(
             f"names more than {MOST_A_DAY} times a day; what comes more often is of FREQ=HOURLY or MINUTELY"

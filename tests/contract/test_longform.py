@@ -232,6 +232,20 @@ def test_a_finished_book_is_continued_by_a_job_of_its_own(api: Api, worker: Fake
         sealed = session.get_one(Job, job_id).body
     spec = Spec.decode(data_key(place.tenant).open(sealed, f"job:{job_id}"))
     assert bytes(spec.before) == b"We sailed.Ice."
+
+
+def test_a_book_is_continued_under_the_header_that_it_began_with(
+    api: Api, worker: FakeWorker, place: Place
+) -> None:
+    book = api.submitted(**body())["id"]
+    worker.claim()
+    worker.finish(book, words("We sailed.", finish="stop"), words("Ice.", piece=1, finish="stop"))
+    with place.database.service() as session:
+        testing.add_model(session, tags=["<en>", "<story>"])
+
+    child = shown(api.post(f"/v1/jobs/{book}/continue", json={"parts": 1, "tokens": 256}))
+
+    assert child["input"]["longform"]["header"] == ""
     assert fields(api.post(f"/v1/jobs/{book}/continue", json={"parts": 0})) == {"parts"}
     for more, field in (
         ({"parts": 200, "tokens": 99_999}, "parts"),

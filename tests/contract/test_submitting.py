@@ -62,6 +62,7 @@ def test_where_a_request_says_nothing_of_sampling_the_model_does(api: Api, place
     assert (asked["temperature"], asked["top_k"]) == (1.0, 0)
     assert response["temperature"] == 0.8
     assert shown(api.get("/v1/models"))["data"][0]["sampling"] == {"temperature": 0.8, "top_k": 40}
+    assert isinstance(shown(api.get("/v1/models"))["data"][0]["sampling"]["top_k"], int)
 
 
 def test_what_is_said_comes_back(api: Api) -> None:

@@ -20,6 +20,7 @@ VOLUME: dict[str, Any] = {
     "subtitle": "A voyage.",
     "language": "en",
     "verse": False,
+    "gap": "\n\n",
     "chapters": (Chapter("Chapter 1", "One *star*.\nTwo.\n\n- Three \x07<b>"), Chapter("Chapter 2", "Four.")),
     "model": "quire-verse",
     "seed": 7,
@@ -52,6 +53,13 @@ def test_what_a_model_writes_is_no_markup() -> None:
     assert "\x07" not in html
     assert r"One \*star\*. Two." in markdown
     assert r"\- Three" in markdown
+
+
+def test_a_paragraph_a_line_is_bound_as_paragraphs() -> None:
+    talk = volume(gap="\n", chapters=(Chapter("Chapter 1", "No, said he.\nYes, said she.\n\nThey went."),))
+
+    assert "<p>No, said he.</p><p>Yes, said she.</p><p>They went.</p>" in bound(talk, "html").decode()
+    assert "No, said he.\n\nYes, said she.\n\nThey went." in bound(talk, "markdown").decode()
 
 
 def test_no_line_becomes_a_rule_a_list_or_a_heading_in_markdown() -> None:

@@ -140,6 +140,17 @@ def test_a_prompt_holds_the_opening_the_names_and_the_last_sentences() -> None:
     assert prompts[6].endswith("\n\nChapter 2\n\n")
 
 
+def test_a_prompt_under_a_header_tells_the_names_that_the_header_does_not() -> None:
+    told = plan(192, header="<en><story>Sea|voyage\n", premise="A voyage of Tom and Anna.")
+    of, prompts = book(told), []
+    while (window := of.next()) is not None:
+        prompts.append(bytes(window.prompt).decode())
+        run(of, [], windows=1)
+
+    assert prompts[0] == "<en><story>Sea|voyage\nChapter 1\n"
+    assert prompts[5].startswith("<en><story>Sea|voyage\nWith Tom, Anna.\n")
+
+
 def test_the_last_that_was_written_begins_with_a_sentence() -> None:
     for most in range(90, 160):
         told = bytes(tail(tuple((WORDS * 5).encode()), most, verse=False, tokenizer=ByteTokenizer())).decode()

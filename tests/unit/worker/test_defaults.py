@@ -24,13 +24,20 @@ def test_a_checkpoint_that_is_not_to_sample_says_nothing(tmp_path: Path, said: s
     assert sampling_of(folder(tmp_path, said)) == {}
 
 
+def test_values_are_of_the_types_that_requests_have(tmp_path: Path) -> None:
+    found = sampling_of(folder(tmp_path, '{"do_sample": true, "temperature": 1, "top_k": 40.0}'))
+
+    assert [(name, type(value)) for name, value in found.items()] == [("temperature", float), ("top_k", int)]
+
+
 def test_a_checkpoint_without_the_file_says_nothing(tmp_path: Path) -> None:
     assert sampling_of(str(tmp_path)) == {}
 
 
-def test_a_file_that_is_no_json_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ['{"do_samp', "[]"])
+def test_a_file_that_is_no_json_object_is_refused(tmp_path: Path, said: str) -> None:
     with pytest.raises(ModelRefused, match="is no JSON"):
-        sampling_of(folder(tmp_path, '{"do_samp'))
+        sampling_of(folder(tmp_path, said))
 
 
 def test_a_value_that_no_request_may_have_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The prompt of a window: what the book is, who is in it, and the last that was written.
 
-title, premise and style      the same in every window, so its memory is found again
+the opening                   title, premise and style, or the header of them that the model was taught: the same
+                              in every window, so its memory is found again
 the names that recur          counted over the whole book so far
 the last sentences            as the tokens they were drawn as: what follows goes on without a seam
 the heading, at the beginning of a part
@@ -25,12 +26,13 @@ _BINDING = frozenset("的了着过是在有不没我你他她它们这那之其�
 
 
 def names(plan: Plan, text: str) -> list[str]:
-    """Return the names that recur and that the premise does not tell anyway, most frequent first.
+    """Return the names that recur and that the opening does not tell anyway, most frequent first.
 
     Chinese marks no names: there it is the words of two or three characters.
     """
     found = Counter(_NAME.findall(text)) if plan.language == "en" else _words(text[-SIGHT:])
-    return [name for name, count in found.most_common() if count > 1 and name not in plan.premise][:MOST_NAMES]
+    told = plan.header or plan.premise
+    return [name for name, count in found.most_common() if count > 1 and name not in told][:MOST_NAMES]
 
 
 def _words(text: str) -> Counter[str]:
