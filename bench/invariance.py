@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-if "--mutation=strict" in sys.argv:  # before torch makes its first product
+if {"--mutation=strict", "strict"} & {*sys.argv}:  # before torch makes its first product
     os.environ["MKL_CBWR"] = "AUTO"
 
 import torch
@@ -175,7 +175,7 @@ def _without_row_scales() -> None:
     """One activation scale for all rows of a step, as common quantised products have it."""
 
     def product(self: Any, x: torch.Tensor) -> torch.Tensor:
-        scale = x.abs().max() / 127
+        scale = (x.abs().max() if x.numel() else x.new_ones(())) / 127  # a step may have no rows of a kind
         codes = (x / scale).round_()
         weight = torch.cat([group.t() for group in self._groups], dim=1).float()
         scaled: torch.Tensor = codes @ weight.t() * scale * self._scales
